@@ -1,0 +1,33 @@
+package backoff
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestSpinEnds(t *testing.T) {
+	s := For(10 * time.Microsecond)
+	looks := 0
+	for s.Once() {
+		looks++
+	}
+	assert.Positive(t, looks)
+	assert.False(t, s.Once(), "a spent budget stays spent")
+}
+
+func TestNoBudgetMeansNoSpin(t *testing.T) {
+	s := For(0)
+	assert.False(t, s.Once())
+}
+
+// A budget is time: at least half of it passes, whatever a pause costs here.
+func TestBudgetIsTime(t *testing.T) {
+	const budget = time.Millisecond
+	s := For(budget)
+	start := time.Now()
+	for s.Once() {
+	}
+	assert.Greater(t, time.Since(start), budget/2)
+}

@@ -1,0 +1,70 @@
+//go:build linux && (amd64 || arm64)
+
+package sys
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// CheckSeals returns an error that names what is missing unless f is a memory file
+// that nobody can shrink or grow any more.
+func CheckSeals(f *os.File) error {
+	have, err := unix.FcntlInt(f.Fd(), unix.F_GET_SEALS, 0)
+	if errors.Is(err, unix.EINVAL) {
+		return errors.New("not a memory file: it cannot be sealed")
+	}
+	if err != nil {
+		return fmt.Errorf("read seals: %w", err)
+	}
+	var missing []string
+	for _, seal := range []struct {
+		bit  int
+		name string
+	}{{unix.F_SEAL_SHRINK, "SHRINK"}, {unix.F_SEAL_GROW, "GROW"}} {
+		if have&seal.bit == 0 {
+			missing = append(missing, seal.name)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("not sealed against %s: whoever has the file could make every access to it fault",
+			strings.Join(missing, " and "))
+	}
+	return nil
+}
+
+// CloseOnExec keeps f out of the programs that this process starts, unless it is
+// passed to one. A descriptor that a parent passed on lacks this.
+func CloseOnExec(f *os.File) error {
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+		return fmt.Errorf("set close-on-exec: %w", err)
+	}
+	return nil
+}
+
+// OutOfMemory reports whether err, from [Allocate], says that the machine, its
+// control group or a memory file system is full.
+func OutOfMemory(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.ENOMEM)
+}
+
+// Retire replaces a whole mapping, in one step, by addresses that nobody may read
+// or write: the memory is let go, and a use that comes too late faults. The
+// addresses stay taken until the mapping is unmapped as usual.
+func Retire(mapping []byte) error {
+	const flags = unix.MAP_PRIVATE | unix.MAP_ANON | unix.MAP_FIXED | unix.MAP_NORESERVE
+	at := unsafe.Pointer(unsafe.SliceData(mapping))
+	_, err := unix.MmapPtr(-1, 0, at, uintptr(len(mapping)), unix.PROT_NONE, flags)
+	return err
+}
+
+// OpenQuick opens path for reading without ever waiting: not for the writer of a
+// FIFO, not for a device. Nor does a terminal become the process's own.
+func OpenQuick(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+}

@@ -1,0 +1,28 @@
+//go:build linux && (amd64 || arm64)
+
+package sys
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+//go:noescape
+func pause(n uint32)
+
+//go:noescape
+func releaseStore64(p *uint64, v uint64)
+
+// Pause tells the processor n times that it is in a spin loop. n must be positive.
+func Pause(n uint32) { pause(n) }
+
+// ReleaseStore64 stores v so that everything written before it is visible to
+// whoever loads v. Unlike atomic.Uint64.Store it is no full fence (Go's is an XCHG
+// on amd64): a later load may be done before the store is seen by others.
+func ReleaseStore64(p *atomic.Uint64, v uint64) {
+	if raceEnabled { // the detector does not see assembly
+		p.Store(v)
+		return
+	}
+	releaseStore64((*uint64)(unsafe.Pointer(p)), v)
+}

@@ -1,0 +1,19 @@
+#include "textflag.h"
+
+// func pause(n uint32)
+TEXT ·pause(SB), NOSPLIT, $0-4
+	MOVL n+0(FP), AX
+again:
+	PAUSE
+	SUBL $1, AX
+	JNZ  again
+	RET
+
+// func releaseStore64(p *uint64, v uint64)
+// On amd64 every store is a release store; only the compiler must be kept from
+// turning it into an XCHG.
+TEXT ·releaseStore64(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), AX
+	MOVQ v+8(FP), BX
+	MOVQ BX, 0(AX)
+	RET

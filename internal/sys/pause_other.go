@@ -1,0 +1,11 @@
+//go:build !linux || !(amd64 || arm64)
+
+package sys
+
+import "sync/atomic"
+
+// Pause does nothing on this system.
+func Pause(uint32) {}
+
+// ReleaseStore64 stores v with the full strength of Go's atomics.
+func ReleaseStore64(p *atomic.Uint64, v uint64) { p.Store(v) }

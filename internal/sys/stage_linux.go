@@ -1,0 +1,92 @@
+//go:build linux && (amd64 || arm64)
+
+package sys
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The functions here change the process or thread that calls them. They serve the
+// first stage of a child, which runs on one thread and does as little as it can, so
+// they make their system calls without package os and its netpoller.
+
+// CloseRange makes the descriptors from first up vanish at the next exec.
+func CloseRange(first uint) error {
+	err := unix.CloseRange(first, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if errors.Is(err, unix.EINVAL) { // before Linux 5.11
+		// The runtime's own epoll descriptor goes too, so exec must follow at once.
+		err = unix.CloseRange(first, math.MaxUint32, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("close descriptors from %d: %w", first, err)
+	}
+	return nil
+}
+
+// SetCloexec keeps fd from the programs that this process executes.
+func SetCloexec(fd int) error {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+		return fmt.Errorf("set close-on-exec on descriptor %d: %w", fd, err)
+	}
+	return nil
+}
+
+// IsNoFile reports whether resource is the limit of open files, which the Go runtime
+// raises to its maximum when a program starts.
+func IsNoFile(resource int) bool { return resource == unix.RLIMIT_NOFILE }
+
+// SetLimit sets a resource limit (RLIMIT_...) of this process.
+func SetLimit(resource int, cur, max uint64) error {
+	if err := syscall.Setrlimit(resource, &syscall.Rlimit{Cur: cur, Max: max}); err != nil {
+		return fmt.Errorf("set limit %d to %d (maximum %d): %w", resource, cur, max, err)
+	}
+	return nil
+}
+
+// SetNice sets the niceness of the calling thread, from -20 to 19 (the least
+// favoured); threads and programs that it starts inherit it.
+func SetNice(nice int) error {
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, nice); err != nil {
+		return fmt.Errorf("set niceness %d: %w", nice, err)
+	}
+	return nil
+}
+
+// SetAffinity binds the calling thread to the CPUs of these numbers; threads and
+// programs that it starts inherit it.
+func SetAffinity(cpus []int) error {
+	var set unix.CPUSet
+	for _, cpu := range cpus {
+		set.Set(cpu)
+	}
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("bind to CPUs %v: %w", cpus, err)
+	}
+	return nil
+}
+
+// RaiseOOMScore makes the kernel prefer this process, by that many thousandths of the
+// memory, when it must kill one to get memory back.
+func RaiseOOMScore(by int) error {
+	const name, most = "/proc/self/oom_score_adj", 1000
+	var buf [16]byte
+	n, err := readFile(name, buf[:])
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	now, err := strconv.Atoi(string(trimLine(buf[:n])))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return writeFile(name, strconv.AppendInt(nil, int64(min(now+by, most)), 10))
+}
+
+// SetComm sets the name that ps and top show for this process, cut to 15 bytes. The
+// other name, argv[0], is given at exec.
+func SetComm(name string) error { return writeFile("/proc/self/comm", []byte(name)) }

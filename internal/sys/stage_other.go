@@ -1,0 +1,27 @@
+//go:build !linux || !(amd64 || arm64)
+
+package sys
+
+// CloseRange fails on this system.
+func CloseRange(uint) error { return unsupported("close descriptors") }
+
+// SetCloexec fails on this system.
+func SetCloexec(int) error { return unsupported("set close-on-exec") }
+
+// IsNoFile returns false on this system.
+func IsNoFile(int) bool { return false }
+
+// SetLimit fails on this system.
+func SetLimit(int, uint64, uint64) error { return unsupported("set limit") }
+
+// SetNice fails on this system.
+func SetNice(int) error { return unsupported("set niceness") }
+
+// SetAffinity fails on this system.
+func SetAffinity([]int) error { return unsupported("bind to CPUs") }
+
+// RaiseOOMScore fails on this system.
+func RaiseOOMScore(int) error { return unsupported("raise the OOM score") }
+
+// SetComm fails on this system.
+func SetComm(string) error { return unsupported("set name") }
