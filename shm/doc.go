@@ -1,0 +1,39 @@
+// Package shm gives a program memory that it shares with other processes, and
+// typed views of it.
+//
+//   - A [Segment] is anonymous shared memory: [New] makes it, its descriptor goes to
+//     a child process, and [Attach] maps it there.
+//   - A [File] is a regular file, mapped read-only: every process that maps it
+//     reads the same pages.
+//   - [View] and [At] see bytes as values, after a check of bounds, alignment and type.
+//
+// # Guarantees
+//
+// A segment is a memory file without a name in any file system: when the last process
+// that has it is gone, by whatever death, so is the memory. Other users cannot open
+// it, programs that a process starts do not inherit it unless it is passed to them,
+// it cannot be executed, and it is left out of core dumps. It is sealed: no
+// process can change its size, so none can make another's access fault that way.
+//
+// Memory is backed when it is first touched, or before that by [Segment.Reserve],
+// which turns a full machine into an error. A touch for which no memory is left ends
+// the process.
+//
+// Segments and files may be used by several goroutines at once, Close included. None
+// of the calls waits for another process.
+//
+// # Caveats
+//
+// The bytes are another matter: package shm orders nothing. Whoever shares them says
+// in which order they are written and read, by atomics in them or by a message
+// beside them. The race detector sees nothing of it.
+//
+// Close takes the memory away from slices and views that were made of it. Using one
+// afterwards faults, which ends the program, like any use of an invalid address. The
+// addresses of a closed mapping are not given to another for a long time (until 1024
+// more have been closed, or 1 TiB of them), so that a late use
+// does not silently see other data.
+//
+// A segment or file that is never closed stays mapped as long as the process lives:
+// nothing is released by the garbage collector, since slices could still be in use.
+package shm

@@ -1,0 +1,71 @@
+package shm
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/shmkit/shmkit/internal/sys"
+)
+
+// memoryFree is asked before memory is. Tests put a small machine in its place: one
+// that took all memory of the real one would end other programs if the code were wrong.
+var memoryFree = sys.MemoryFree
+
+// Reserve backs n bytes from off with memory, so that touching them cannot fail later.
+// What they hold stays; bytes that were backed before count as asked for all the same.
+//
+// If the machine or the control group has less than n bytes left, it fails with an
+// error that wraps [ErrNoMemory], and allocates nothing: going on could wake
+// the kernel's out-of-memory killer. If others take the memory meanwhile, it fails in
+// the same way, and what it has backed so far stays.
+//
+// It takes as long as the kernel needs to clear n bytes; Close waits for it.
+func (s *Segment) Reserve(off, n int64) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.reserve(off, n); err != nil {
+		return fmt.Errorf("reserve %d bytes at %d of segment %q: %w", n, off, s.name, err)
+	}
+	return nil
+}
+
+func (s *Segment) reserve(off, n int64) error {
+	if err := s.checkRange(off, n); err != nil {
+		return err
+	}
+	if free := memoryFree(); n > free {
+		return fmt.Errorf("only %d bytes are free: %w", free, ErrNoMemory)
+	}
+	err := sys.Allocate(s.file, off, n)
+	if sys.OutOfMemory(err) {
+		return fmt.Errorf("%w: %w", ErrNoMemory, err)
+	}
+	return err
+}
+
+// Punch gives the memory behind n bytes from off back to the system, in all processes
+// that have the segment. The bytes are zero afterwards; whole pages among them are
+// backed again when they are touched or reserved.
+func (s *Segment) Punch(off, n int64) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	err := s.checkRange(off, n)
+	if err == nil && n > 0 { // the kernel refuses to punch nothing
+		err = sys.Punch(s.file, off, n)
+	}
+	if err != nil {
+		return fmt.Errorf("punch %d bytes at %d of segment %q: %w", n, off, s.name, err)
+	}
+	return nil
+}
+
+// checkRange is called with mu held.
+func (s *Segment) checkRange(off, n int64) error {
+	if s.mem == nil {
+		return os.ErrClosed
+	}
+	if off < 0 || n < 0 || off > s.size || n > s.size-off {
+		return fmt.Errorf("not within its %d bytes: %w", s.size, os.ErrInvalid)
+	}
+	return nil
+}

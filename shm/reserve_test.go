@@ -1,0 +1,67 @@
+package shm_test
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/shmkit/shmkit/shm"
+)
+
+// backed returns how many bytes of memory a segment has.
+func backed(t *testing.T, s *shm.Segment) int64 {
+	info, err := s.File().Stat()
+	require.NoError(t, err)
+	const block = 512
+	return block * reflect.ValueOf(info.Sys()).Elem().FieldByName("Blocks").Int()
+}
+
+func TestReserveAndPunch(t *testing.T) {
+	s := newSegment(t, 8*page)
+	require.Zero(t, backed(t, s), "nothing before the first touch")
+	require.NoError(t, s.Reserve(page, 3*page))
+	assert.EqualValues(t, 3*page, backed(t, s))
+	s.Bytes()[page], s.Bytes()[2*page], s.Bytes()[3*page-1] = 1, 2, 3
+	require.NoError(t, s.Reserve(0, s.Size()))
+	assert.EqualValues(t, 8*page, backed(t, s))
+	assert.Equal(t, byte(1), s.Bytes()[page], "reserving changes nothing")
+
+	require.NoError(t, s.Punch(2*page, page))
+	assert.EqualValues(t, 7*page, backed(t, s))
+	assert.Zero(t, s.Bytes()[2*page]+s.Bytes()[3*page-1], "punched bytes are zero")
+	assert.Equal(t, byte(1), s.Bytes()[page], "others stay")
+	require.NoError(t, s.Punch(0, s.Size()))
+	assert.Zero(t, backed(t, s))
+
+	require.NoError(t, s.Reserve(5, 0))
+	require.NoError(t, s.Punch(8*page, 0))
+	assert.Zero(t, backed(t, s), "nothing is nothing")
+}
+
+func TestRangesAreChecked(t *testing.T) {
+	s := newSegment(t, page)
+	const big = int64(^uint64(0) >> 1)
+	for _, r := range [][2]int64{{-1, 1}, {0, -1}, {0, page + 1}, {page, 1}, {page + 1, 0}, {big, big}, {1, big}, {-big, 1}} {
+		for op, call := range map[string]func(off, n int64) error{"reserve": s.Reserve, "punch": s.Punch} {
+			err := call(r[0], r[1])
+			assert.ErrorIs(t, err, os.ErrInvalid)
+			assert.ErrorContains(t, err, fmt.Sprintf("%s %d bytes at %d of segment %q: not within its 4096 bytes", op, r[1], r[0], s.Name()))
+		}
+	}
+	assert.Zero(t, backed(t, s))
+}
+
+func TestReserveMoreThanThereIs(t *testing.T) {
+	s := newSegment(t, 8*page)
+	t.Cleanup(shm.SetMemoryFree(5*page - 1))
+	err := s.Reserve(page, 5*page)
+	require.ErrorIs(t, err, shm.ErrNoMemory)
+	assert.EqualError(t, err, fmt.Sprintf(
+		"reserve 20480 bytes at 4096 of segment %q: only 20479 bytes are free: not enough memory", s.Name()))
+	assert.Zero(t, backed(t, s), "nothing was allocated")
+	assert.NoError(t, s.Reserve(page, 5*page-1), "all that there is")
+}
