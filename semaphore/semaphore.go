@@ -1,0 +1,216 @@
+package semaphore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/shm"
+)
+
+// A Semaphore holds a fixed number of permits in shared memory; who acquires some
+// holds them until they are released, by anybody. It is the
+// golang.org/x/sync/semaphore of several processes.
+//
+// A Semaphore value is one process's handle, made by [New], [NewAt] or [Attach]. All
+// methods may be called by any number of goroutines; it must not be copied. The memory
+// must stay mapped until [Semaphore.Close] has returned.
+//
+// Permits of a process that ends without releasing them are not given back.
+type Semaphore struct {
+	body     *body
+	capacity int64        // a private copy: what others write to the memory later does not count
+	segment  *shm.Segment // the memory, if New made it
+	queue    waitqueue
+	order    atomic.Uint32 // for the race detector: its address, never its value
+}
+
+// New makes a semaphore with n permits, at least 1, in a segment of its own, and returns
+// a handle on it. The caller closes the handle. Other processes are given the
+// [Semaphore.Segment].
+func New(n int64) (*Semaphore, error) {
+	seg, err := shm.New("semaphore", Size)
+	if err != nil {
+		return nil, fmt.Errorf("make semaphore: %w", err)
+	}
+	s, err := newIn(seg, n)
+	if err != nil {
+		return nil, errors.Join(err, seg.Close())
+	}
+	s.segment = seg
+	return s, nil
+}
+
+func newIn(seg *shm.Segment, n int64) (*Semaphore, error) {
+	if err := seg.Reserve(0, Size); err != nil { // so that no later access can fault
+		return nil, fmt.Errorf("make semaphore: %w", err)
+	}
+	return NewAt(seg.Bytes(), n)
+}
+
+// NewAt makes a semaphore with n permits, at least 1, in the first [Size] bytes of mem
+// and returns a handle on it. Nobody else may use those bytes yet; they must be aligned
+// to 8 bytes, and better lie at the start of a cache line.
+func NewAt(mem []byte, n int64) (*Semaphore, error) {
+	if n < 1 {
+		return nil, fmt.Errorf("make semaphore: %d permits: want at least 1", n)
+	}
+	if err := sys.CheckFutex(); err != nil {
+		return nil, fmt.Errorf("make semaphore: %w", err)
+	}
+	b, err := format(mem, n)
+	if err != nil {
+		return nil, fmt.Errorf("make semaphore: %w", err)
+	}
+	return newHandle(b, n), nil
+}
+
+// Attach returns a handle on the semaphore that NewAt made at the start of mem, there
+// or in another process.
+func Attach(mem []byte) (*Semaphore, error) {
+	if err := sys.CheckFutex(); err != nil {
+		return nil, fmt.Errorf("attach semaphore: %w", err)
+	}
+	b, capacity, err := join(mem)
+	if err != nil {
+		return nil, fmt.Errorf("attach semaphore: %w", err)
+	}
+	return newHandle(b, capacity), nil
+}
+
+func newHandle(b *body, capacity int64) *Semaphore {
+	s := &Semaphore{body: b, capacity: capacity}
+	s.queue.init()
+	return s
+}
+
+// Acquire takes n permits, waiting until they are free or ctx has ended. It returns
+// nil, or an error and then has taken none: ctx.Err() if ctx has ended, even
+// before the call; at once, if n is more than the semaphore has in all; and an
+// [ErrCorrupted]. A negative n panics.
+//
+// Within one handle those who wait are served in the order in which they came.
+func (s *Semaphore) Acquire(ctx context.Context, n int64) error {
+	mustCount("Acquire", n)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.queue.idle() {
+		if ok, err := s.take(n); ok || err != nil {
+			return err
+		}
+	}
+	return s.acquireSlow(ctx, n)
+}
+
+func (s *Semaphore) acquireSlow(ctx context.Context, n int64) error {
+	if n > s.capacity {
+		return fmt.Errorf("acquire semaphore: %d permits of %d can never be had", n, s.capacity)
+	}
+	var failed error // written by the queue's server before it closes the waiter's channel
+	served, err := s.queue.wait(ctx, s.eventcount(n), func() bool {
+		var ok bool
+		ok, failed = s.take(n)
+		return ok || failed != nil
+	})
+	switch {
+	case !served:
+		return err
+	case failed != nil:
+		return failed
+	case err != nil: // the permits came as the context ended
+		s.Release(n)
+		return err
+	}
+	return nil
+}
+
+// eventcount returns what is notified for those who wait for n permits.
+func (s *Semaphore) eventcount(n int64) Eventcount {
+	if n > 1 {
+		return EventcountOn(&s.body.many)
+	}
+	return EventcountOn(&s.body.single)
+}
+
+// TryAcquire takes n permits and reports true if they are free and nobody waits on
+// this handle; it never blocks. A negative n panics.
+func (s *Semaphore) TryAcquire(n int64) bool {
+	mustCount("TryAcquire", n)
+	if !s.queue.idle() {
+		return false
+	}
+	ok, err := s.take(n)
+	return ok && err == nil
+}
+
+// take moves n permits from the shared word to the caller, if it has them.
+func (s *Semaphore) take(n int64) (ok bool, err error) {
+	for {
+		free := s.body.free.Load() // pairs with the CAS in Release
+		if free < 0 || free > s.capacity {
+			return false, fmt.Errorf("acquire semaphore: %d of %d permits free: %w", free, s.capacity, ErrCorrupted)
+		}
+		if free < n {
+			return false, nil
+		}
+		// Killed before the CAS: nothing was taken. After it: the permits are gone
+		// with the process.
+		if s.body.free.CompareAndSwap(free, free-n) {
+			sys.RaceAcquire(&s.order)
+			return true, nil
+		}
+	}
+}
+
+// Release gives n permits back and wakes those who may have them. It panics if that
+// makes more than the semaphore has in all, and if n is negative.
+func (s *Semaphore) Release(n int64) {
+	mustCount("Release", n)
+	sys.RaceRelease(&s.order)
+	for {
+		free := s.body.free.Load()
+		if free < 0 || free > s.capacity-n {
+			panic(fmt.Sprintf("semaphore: released more than held: %d with %d of %d free", n, free, s.capacity))
+		}
+		// Hands over all that was written under the permits; pairs with take. It
+		// is also the change that the eventcounts' protocol asks for.
+		if s.body.free.CompareAndSwap(free, free+n) {
+			break
+		}
+	}
+	// Killed here: the permits are free, and sleepers notice within Step.
+	EventcountOn(&s.body.single).Notify(int(min(n, sys.All)))
+	EventcountOn(&s.body.many).NotifyAll()
+}
+
+// Value returns how many permits were free a moment ago.
+func (s *Semaphore) Value() int64 { return min(max(s.body.free.Load(), 0), s.capacity) }
+
+// Segment returns the memory that [New] made, to be handed to other processes, which
+// call [Attach] on its bytes. It belongs to the semaphore and is closed with it. For
+// a handle from NewAt or Attach it is nil: their memory is the caller's.
+func (s *Semaphore) Segment() *shm.Segment { return s.segment }
+
+// Close gives the handle up and, if [New] made it, the memory. It waits until no
+// goroutine waits on this handle any more, and until the one that served them has ended.
+// No other call may follow or be in progress, except one that waits. Other
+// handles, and the permits taken through this one, are not concerned.
+func (s *Semaphore) Close() error {
+	s.queue.drain()
+	if s.segment == nil {
+		return nil
+	}
+	if err := s.segment.Close(); err != nil {
+		return fmt.Errorf("close semaphore: %w", err)
+	}
+	return nil
+}
+
+func mustCount(method string, n int64) {
+	if n < 0 {
+		panic(fmt.Sprintf("semaphore: %s of %d permits: negative", method, n))
+	}
+}

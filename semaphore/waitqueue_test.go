@@ -1,0 +1,67 @@
+package semaphore
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A server that was woken for a waiter tries for it before that one can leave: if it
+// left in between, nobody would know that the wake-up was not used. The test is the
+// server here.
+func TestWokenServerTriesBeforeAnybodyCanLeave(t *testing.T) {
+	var word atomic.Uint32
+	q := waitqueue{serving: true}
+	q.init()
+	free := false
+	w := &waiter{on: EventcountOn(&word), try: func() bool { return free }, served: make(chan struct{})}
+	q.join(w)
+	require.True(t, q.commit(w), "nothing is free: sleep")
+	free = true
+	assert.False(t, q.awake(w), "the wake-up was used")
+	assert.True(t, q.leave(w), "served, so it cannot leave unserved")
+	assert.Nil(t, q.advance())
+}
+
+// A wake-up for one who left is used by the next who waits for the same, and by
+// nobody else.
+func TestWakeUpOfOneWhoLeft(t *testing.T) {
+	var one, other atomic.Uint32
+	for name, tt := range map[string]struct {
+		next   []*atomic.Uint32
+		unused bool
+	}{
+		"nobody next":                {nil, true},
+		"next waits for the same":    {[]*atomic.Uint32{&one}, false},
+		"next waits for another one": {[]*atomic.Uint32{&other, &one}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := waitqueue{serving: true}
+			q.init()
+			never := func() bool { return false }
+			gone := &waiter{on: EventcountOn(&one), try: never}
+			q.join(gone)
+			for _, word := range tt.next {
+				q.join(&waiter{on: EventcountOn(word), try: never})
+			}
+			require.True(t, q.commit(gone))
+			require.False(t, q.leave(gone))
+			assert.Equal(t, tt.unused, q.awake(gone))
+		})
+	}
+}
+
+// A wait that was served as its context ended says both.
+func TestServedAndEnded(t *testing.T) {
+	var word atomic.Uint32
+	q := waitqueue{}
+	q.init()
+	ctx, cancel := context.WithCancel(t.Context())
+	served, err := q.wait(ctx, EventcountOn(&word), func() bool { cancel(); return true })
+	assert.True(t, served)
+	assert.ErrorIs(t, err, context.Canceled)
+	q.drain()
+}
