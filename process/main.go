@@ -1,0 +1,80 @@
+package process
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/shmkit/shmkit/internal/sys"
+)
+
+// Main must be the first thing that main does. In a child it runs the child's entry
+// and never returns; in every other process it returns at once, and children may be
+// started from then on.
+func Main() {
+	closeRegistry()
+	if adopted == nil {
+		return
+	}
+	e := lookup(adopted.entry)
+	if e == nil {
+		err := fmt.Errorf("entry %q is not registered in this process: "+
+			"it must be a package-level variable, made in child and parent alike", adopted.entry)
+		fmt.Fprintln(os.Stderr, "process:", err)
+		fail(exitUnknown, err)
+	}
+	_ = sys.SetComm(adopted.name) // only for people
+	_ = sys.Close(statusFile)
+	go followParent()
+	e.run(passedFiles(adopted.files))
+	os.Exit(0)
+}
+
+func passedFiles(n int) []*os.File {
+	files := make([]*os.File, n)
+	for i := range files {
+		files[i] = os.NewFile(uintptr(firstFile+i), "passed file "+strconv.Itoa(i))
+	}
+	return files
+}
+
+// followParent ends this process when the parent has ended: the lifeline is never
+// written to, and no other process can, so the only event is its end. The pipe is
+// in non-blocking mode, so the goroutine is parked in the netpoller.
+func followParent() {
+	_, _ = os.NewFile(lifelineFile, "lifeline").Read(make([]byte, 1))
+	os.Exit(1)
+}
+
+var onTerminate atomic.Pointer[func()]
+
+// OnTerminate makes a child call f, on a goroutine of the package, for each SIGTERM
+// that it gets; one that comes while f runs is kept, further ones are dropped. Without
+// it children drop SIGTERM: a service manager sends it to every process of a
+// service, and the parent decides when its children end. nil takes it back.
+func OnTerminate(f func()) {
+	if f == nil {
+		onTerminate.Store(nil)
+		return
+	}
+	onTerminate.Store(&f)
+}
+
+// catchSignals drops SIGINT and hands SIGTERM to OnTerminate's function. They are
+// caught, not ignored: what is ignored stays so in programs that the child starts.
+func catchSignals() {
+	// Nobody receives from this channel: Notify does not block, it drops.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+
+	terminate := make(chan os.Signal, 1)
+	signal.Notify(terminate, sys.SIGTERM)
+	go func() {
+		for range terminate {
+			if f := onTerminate.Load(); f != nil {
+				(*f)()
+			}
+		}
+	}()
+}

@@ -1,0 +1,77 @@
+package process
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/shmkit/shmkit/internal/sys"
+)
+
+var errNotReady = errors.New("process.Main has not run in this program: " +
+	"call it (or pool.Main) first thing in main, before flags are parsed or anything is started")
+
+// Start starts a child that runs e. It returns as soon as the child exists: what goes
+// wrong in the child, limits that cannot be set included, is reported by
+// [Process.Wait]. On systems that cannot run children the error wraps
+// [errors.ErrUnsupported].
+//
+// The child runs until its function returns, it is killed or the parent ends. It
+// needs no Wait to be cleaned up after.
+func (e *Entry) Start(o Options) (*Process, error) {
+	p, err := e.start(o)
+	if err != nil {
+		return nil, fmt.Errorf("start process %q: %w", e.name, err)
+	}
+	return p, nil
+}
+
+func (e *Entry) start(o Options) (*Process, error) {
+	if !Ready() {
+		return nil, errNotReady
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	life, err := lifeline.acquire()
+	if err != nil {
+		return nil, err
+	}
+	p, err := e.launch(o, life)
+	if err != nil {
+		lifeline.release()
+		return nil, err
+	}
+	go p.watch(lifeline.release)
+	return p, nil
+}
+
+func (e *Entry) launch(o Options, life *os.File) (*Process, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	status, report, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer report.Close()
+
+	s := settings{entry: e.name, name: cmp.Or(o.Name, e.name), files: len(o.Files), limits: o.Limits}
+	r := spawn(sys.Command{
+		Path: sys.SelfExe,
+		Args: []string{s.name},
+		Env:  append(environment(os.Environ(), o.Env), stageVar+"="+s.encode()),
+		Dir:  o.Dir,
+	}, append([]*os.File{
+		0: null, 1: cmp.Or(o.Stdout, os.Stdout), 2: cmp.Or(o.Stderr, os.Stderr),
+		lifelineFile: life, statusFile: report,
+	}, o.Files...))
+	if r.err != nil {
+		_ = status.Close()
+		return nil, r.err
+	}
+	return &Process{name: s.name, pid: r.pid, pidfd: r.pidfd, status: status, done: make(chan struct{})}, nil
+}
