@@ -6,15 +6,3 @@
 // On systems other than Linux on amd64 or arm64 the package compiles, and every
 // function that can fail returns an error that wraps [errors.ErrUnsupported].
 package sys
-
-import (
-	"errors"
-	"fmt"
-	"runtime"
-)
-
-// unsupported is what constructors return where shmkit cannot run.
-func unsupported(op string) error {
-	return fmt.Errorf("%s: shmkit needs linux on amd64 or arm64, this is %s/%s: %w",
-		op, runtime.GOOS, runtime.GOARCH, errors.ErrUnsupported)
-}

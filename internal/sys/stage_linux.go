@@ -49,28 +49,6 @@ func SetLimit(resource int, cur, max uint64) error {
 	return nil
 }
 
-// SetNice sets the niceness of the calling thread, from -20 to 19 (the least
-// favoured); threads and programs that it starts inherit it.
-func SetNice(nice int) error {
-	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, nice); err != nil {
-		return fmt.Errorf("set niceness %d: %w", nice, err)
-	}
-	return nil
-}
-
-// SetAffinity binds the calling thread to the CPUs of these numbers; threads and
-// programs that it starts inherit it.
-func SetAffinity(cpus []int) error {
-	var set unix.CPUSet
-	for _, cpu := range cpus {
-		set.Set(cpu)
-	}
-	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return fmt.Errorf("bind to CPUs %v: %w", cpus, err)
-	}
-	return nil
-}
-
 // RaiseOOMScore makes the kernel prefer this process, by that many thousandths of the
 // memory, when it must kill one to get memory back.
 func RaiseOOMScore(by int) error {

@@ -14,12 +14,6 @@ func IsNoFile(int) bool { return false }
 // SetLimit fails on this system.
 func SetLimit(int, uint64, uint64) error { return unsupported("set limit") }
 
-// SetNice fails on this system.
-func SetNice(int) error { return unsupported("set niceness") }
-
-// SetAffinity fails on this system.
-func SetAffinity([]int) error { return unsupported("bind to CPUs") }
-
 // RaiseOOMScore fails on this system.
 func RaiseOOMScore(int) error { return unsupported("raise the OOM score") }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -14,42 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
-
-// onThread runs f on a thread of its own, whose settings end with it.
-func onThread(f func()) {
-	done := make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer close(done)
-		f()
-	}()
-	<-done
-}
-
-func TestSetNice(t *testing.T) {
-	onThread(func() {
-		assert.NoError(t, SetNice(19))
-		prio, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
-		assert.NoError(t, err)
-		assert.Equal(t, 20-19, prio, "the system call returns 20 - niceness")
-	})
-}
-
-func TestSetAffinity(t *testing.T) {
-	onThread(func() {
-		var before, after unix.CPUSet
-		assert.NoError(t, unix.SchedGetaffinity(0, &before))
-		cpu := 0
-		for !before.IsSet(cpu) {
-			cpu++
-		}
-		assert.NoError(t, SetAffinity([]int{cpu}))
-		assert.NoError(t, unix.SchedGetaffinity(0, &after))
-		assert.True(t, after.IsSet(cpu))
-		assert.Equal(t, 1, after.Count())
-		assert.ErrorIs(t, SetAffinity(nil), unix.EINVAL)
-	})
-}
 
 func TestSetComm(t *testing.T) {
 	before, err := os.ReadFile("/proc/self/comm")
