@@ -57,6 +57,9 @@ func (m Memory) at(off, size uintptr) unsafe.Pointer {
 	if off > m.size || size > m.size-off {
 		panic(fmt.Sprintf("layout: field of %d bytes at offset %d of a value of %d bytes", size, off, m.size))
 	}
+	if size == 0 {
+		return m.base // a field of no size may lie behind the value, where no pointer may point
+	}
 	return unsafe.Add(m.base, off)
 }
 

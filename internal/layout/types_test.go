@@ -1,5 +1,7 @@
 package layout
 
+//lint:file-ignore U1000 fields that are there for their types
+
 import (
 	"reflect"
 	"sync"
