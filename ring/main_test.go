@@ -1,0 +1,19 @@
+package ring
+
+import (
+	"os"
+	"testing"
+
+	"github.com/shmkit/shmkit/internal/leak"
+)
+
+// childEnv names the function that a re-executed test binary runs instead of tests.
+const childEnv = "SHMKIT_RING_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(childEnv); name != "" {
+		runChild(name)
+		os.Exit(0)
+	}
+	leak.Main(m)
+}
