@@ -1,0 +1,82 @@
+package pool
+
+import (
+	"context"
+	"time"
+
+	"github.com/shmkit/shmkit/internal/backoff"
+)
+
+// spinFor is how long a waiting goroutine looks for its result itself before it sleeps. Waking
+// a sleeper costs about as much, so spinning at most doubles the wait.
+const spinFor = 50 * time.Microsecond
+
+// await returns nil when the promise is finished, or ctx's error.
+func (p *Pool) await(ctx context.Context, pr *promise) error {
+	if p.spin(ctx, pr) {
+		return nil
+	}
+	return p.park(ctx, pr)
+}
+
+// spin takes results, anybody's, until pr is finished. One goroutine at a time does it:
+// it serves the others too.
+func (p *Pool) spin(ctx context.Context, pr *promise) bool {
+	if pr.finished.Load() {
+		return true
+	}
+	if p.cpus == 1 || !p.spinning.CompareAndSwap(false, true) {
+		return false
+	}
+	defer p.spinning.Store(false)
+	s := backoff.For(spinFor)
+	for turn := 0; ; turn++ {
+		if p.mu.TryLock() {
+			p.reap()
+			p.mu.Unlock()
+		}
+		if pr.finished.Load() {
+			return true
+		}
+		if turn%16 == 15 && ctx.Err() != nil || !s.Once() {
+			return false
+		}
+	}
+}
+
+// park sleeps until the promise is finished.
+func (p *Pool) park(ctx context.Context, pr *promise) error {
+	p.mu.Lock()
+	if pr.finished.Load() {
+		p.mu.Unlock()
+		return nil
+	}
+	pr.watch()
+	only := pr.wake != nil
+	var ended <-chan struct{} = pr.wake
+	if only {
+		pr.armed = true
+	} else {
+		ended = pr.channel()
+	}
+	p.mu.Unlock()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	if only {
+		p.disarm(pr)
+	}
+	return ctx.Err()
+}
+
+// disarm takes back what park armed, also when it was sent at the last moment.
+func (p *Pool) disarm(pr *promise) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !pr.armed {
+		<-pr.wake
+	}
+	pr.armed = false
+}

@@ -1,0 +1,129 @@
+package pool
+
+import (
+	"math/bits"
+	"sync/atomic"
+
+	"github.com/shmkit/shmkit/internal/sys"
+)
+
+// A crowd is the workers of a pool as those who have work for them see it.
+//
+// A worker without work spins for a short while, and then sleeps on its own futex word. The
+// protocol that loses no wake-up:
+//
+//	waker                              worker
+//	publish the hint (full fence)      load wake
+//	look at sleepers                   set its sleeper bit (full fence)
+//	look at spinners, nappers          look at the ready ring, at stop
+//	clear a sleeper's bit: was set?    sleep while wake is unchanged
+//	raise wake, FUTEX_WAKE             clear its bit
+//
+// Whichever of "publish" and "set bit" comes first in the total order of Go's atomics,
+// the other side sees it. While someone spins or naps, nobody is woken: he will look. When
+// he leaves with work he clears his bit first, and then, if there is more, wakes the
+// next: so a wake that was left out because of him is made up for. A bit of a worker
+// that was killed is cleared by the parent, which then wakes everyone.
+//
+// A napper is a worker that sleeps for a bounded time while another is awake and tasks
+// come by the ten thousand per second: waking it for each would cost more than the task.
+type crowd struct {
+	idle  *idleSets
+	areas []workerArea
+}
+
+func (m *memory) crowd() crowd { return crowd{idle: &m.ctl.idle, areas: m.workers} }
+
+type bitmap = []atomic.Uint64
+
+func set(bitmap []atomic.Uint64, i int) { bitmap[i/64].Or(1 << (i % 64)) }
+
+// unset reports whether the bit was set: only one of several callers gets true.
+func unset(bitmap []atomic.Uint64, i int) bool {
+	return bitmap[i/64].And(^(uint64(1)<<(i%64)))>>(i%64)&1 == 1
+}
+
+// words is how much of a bitmap this crowd uses.
+func (c crowd) words() int { return (len(c.areas) + 63) / 64 }
+
+func (c crowd) any(bitmap []atomic.Uint64) bool {
+	for w := range c.words() {
+		if bitmap[w].Load() != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (c crowd) count(bitmap []atomic.Uint64) int {
+	n := 0
+	for w := range c.words() {
+		n += bits.OnesCount64(bitmap[w].Load())
+	}
+	return n
+}
+
+// call makes sure that somebody looks at the hint that was just published, which was
+// a full fence.
+func (c crowd) call() {
+	// Sleepers first: they change seldom, so that this look mostly hits the cache, and while
+	// there is none the lines that spinners write need not be moved here.
+	if !c.any(c.idle.sleepers[:]) || c.any(c.idle.spinners[:]) || c.any(c.idle.nappers[:]) {
+		return
+	}
+	for w := range c.words() {
+		for {
+			sleepers := c.idle.sleepers[w].Load() // pairs with the Or in worker.sleep
+			if sleepers == 0 {
+				break
+			}
+			i := w*64 + bits.TrailingZeros64(sleepers)
+			if i >= len(c.areas) {
+				break // only a broken worker sets such a bit
+			}
+			if unset(c.idle.sleepers[:], i) {
+				c.wake(i)
+				return
+			}
+		}
+	}
+}
+
+// wake ends worker i's sleep, or the one that it is about to begin.
+func (c crowd) wake(i int) {
+	c.areas[i].wake.Add(1) // pairs with the load in worker.sleep
+	sys.FutexWake(&c.areas[i].wake, 1)
+}
+
+// wakeAll ends every sleep.
+func (c crowd) wakeAll() {
+	for i := range c.areas {
+		unset(c.idle.sleepers[:], i)
+		c.wake(i)
+	}
+}
+
+// forget clears what a dead worker has left.
+func (c crowd) forget(i int) {
+	unset(c.idle.sleepers[:], i)
+	unset(c.idle.spinners[:], i)
+	unset(c.idle.nappers[:], i)
+}
+
+// awakeBesides reports whether a worker other than i neither sleeps nor naps.
+func (c crowd) awakeBesides(i int) bool {
+	for w := range c.words() {
+		all := ^uint64(0)
+		if rest := len(c.areas) - w*64; rest < 64 {
+			all = 1<<rest - 1
+		}
+		down := c.idle.sleepers[w].Load() | c.idle.nappers[w].Load()
+		if i/64 == w {
+			down |= 1 << (i % 64)
+		}
+		if all&^down != 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,77 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+var (
+	// ErrClosed is the error of a call to a pool that was closed or terminated.
+	ErrClosed = errors.New("pool is closed")
+
+	// ErrCorrupted says that shared memory held what no honest worker can have
+	// written. All workers were ended.
+	ErrCorrupted = errors.New("shared memory is corrupted")
+
+	// ErrWorkerDied is what errors.Is finds in every [*WorkerDiedError].
+	ErrWorkerDied = errors.New("worker died")
+
+	// ErrTooLarge says that a value can never fit into Options.Memory.
+	ErrTooLarge = errors.New("larger than the pool's memory")
+
+	// ErrMain says that Main has not run in this process, without which a worker
+	// would run the program a second time instead of serving.
+	ErrMain = errors.New("pool.Main has not run: call pool.Main() first thing in main (in tests: in TestMain)")
+)
+
+// A WorkerDiedError is the result of a task whose worker ended while it ran it. The
+// task may have done its work in part. No other task is affected.
+type WorkerDiedError struct {
+	Pid       int
+	Func      string // the task's function; empty if the worker died while it started
+	Signal    string // such as "killed"; empty if the worker exited
+	ExitCode  int    // -1 if a signal ended it
+	Traceback string // what the Go runtime wrote when it crashed; empty after SIGKILL or os.Exit
+}
+
+func (e *WorkerDiedError) Error() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "worker %d ", e.Pid)
+	if e.Signal != "" {
+		fmt.Fprintf(&s, "was ended by a signal (%s)", e.Signal)
+	} else {
+		fmt.Fprintf(&s, "exited with status %d", e.ExitCode)
+	}
+	if e.Func != "" {
+		fmt.Fprintf(&s, " while it ran %s", e.Func)
+	}
+	if first, _, _ := strings.Cut(e.Traceback, "\n"); first != "" {
+		fmt.Fprintf(&s, ": %s", first)
+	}
+	return s.String()
+}
+
+// Is makes errors.Is(err, ErrWorkerDied) true.
+func (e *WorkerDiedError) Is(target error) bool { return target == ErrWorkerDied }
+
+// A TaskError is an error that a task returned, or a panic in it, as it arrived from
+// the worker: plain data. errors.Is finds those registered errors that it contained.
+type TaskError struct {
+	Func     string
+	Message  string // the error's text, or the panic's value
+	Panicked bool
+	Stack    string // of the panic; empty for an error
+
+	sentinels []error
+}
+
+func (e *TaskError) Error() string {
+	if e.Panicked {
+		return fmt.Sprintf("%s: panic: %s", e.Func, e.Message)
+	}
+	return fmt.Sprintf("%s: %s", e.Func, e.Message)
+}
+
+// Unwrap returns the registered errors that the remote error wrapped.
+func (e *TaskError) Unwrap() []error { return e.sentinels }

@@ -1,0 +1,186 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+
+	"github.com/shmkit/shmkit/internal/codec"
+	"github.com/shmkit/shmkit/internal/layout"
+)
+
+// A Function is a function that runs in the workers of a pool: see [Func]. It is safe
+// for concurrent use, by any number of pools.
+type Function[In, Out any] struct {
+	def   *definition
+	fn    func(context.Context, In) (Out, error)
+	in    *codec.Plan[In]
+	out   *codec.Plan[Out]
+	small bool      // In is pointer-free and fits a slot
+	calls sync.Pool // of *Future[Out], for Call
+	arg   In        // in a worker: the argument of its only task
+	res   Out       // in a worker: the result of its only task
+}
+
+// A Codec turns values into bytes and back, for types that the built-in ways refuse
+// or serve badly. Both methods may be called from several goroutines.
+type Codec interface {
+	Marshal(v any) ([]byte, error)
+	Unmarshal(data []byte, v any) error
+}
+
+// A FuncOption changes how a function's values cross between processes.
+type FuncOption func(*funcConfig)
+
+type funcConfig struct{ codec codec.Codec }
+
+// WithCodec encodes arguments and results with c.
+func WithCodec(c Codec) FuncOption { return func(f *funcConfig) { f.codec = c } }
+
+// Func registers fn under name as a function that runs in workers. Declare it as a
+// package-level variable: parent and workers, which are the same program, then
+// register the same. Func panics after Main, for a name that is taken, and for a
+// type that cannot cross between processes exactly, naming its field.
+//
+// Values without pointers are copied as they are. Strings are copied. A slice of such
+// values is, in the worker, a view of shared memory: valid, and its own to change,
+// until fn returns. Structs of these are taken apart; everything else goes through CBOR:
+// maps, pointers (the graph becomes a tree), nested slices, types that marshal
+// themselves. Channels, functions, interfaces and unexported fields are refused.
+//
+// fn's context ends when the caller's does. A panic in fn fails the task with a
+// [*TaskError] and leaves the worker alive.
+func Func[In, Out any](name string, fn func(context.Context, In) (Out, error), opts ...FuncOption) *Function[In, Out] {
+	var c funcConfig
+	for _, o := range opts {
+		o(&c)
+	}
+	in, err := codec.For[In](c.codec)
+	if err != nil {
+		panic(fmt.Sprintf("pool: Func %q: argument: %v", name, err))
+	}
+	out, err := codec.For[Out](c.codec)
+	if err != nil {
+		panic(fmt.Sprintf("pool: Func %q: result: %v", name, err))
+	}
+	f := &Function[In, Out]{fn: fn, in: in, out: out}
+	f.small = in.Plain() && reflect.TypeFor[In]().Size() <= nearBytes
+	f.calls.New = func() any {
+		return &Future[Out]{plan: out, promise: promise{wake: make(chan struct{}, 1)}}
+	}
+	f.def = register(name, in.Fingerprint()*31+out.Fingerprint(), f)
+	return f
+}
+
+// Name returns the name under which the function was registered.
+func (f *Function[In, Out]) Name() string { return f.def.name }
+
+// Call runs the function in a worker of p and waits for its result. When ctx ends, Call
+// returns its error at once: a task that waits in the queue is then not run; one
+// that runs has its own context ended, and its result is dropped.
+func (f *Function[In, Out]) Call(ctx context.Context, p *Pool, in In) (Out, error) {
+	fut := f.calls.Get().(*Future[Out])
+	fut.pool, fut.def = p, f.def
+	err := f.submit(ctx, fut, in)
+	if err == nil {
+		err = p.await(ctx, &fut.promise)
+	}
+	if err != nil {
+		p.abandon(&fut.promise, err)
+		var zero Out
+		return zero, err
+	}
+	out, err := fut.result()
+	fut.recycle()
+	f.calls.Put(fut)
+	return out, err
+}
+
+// Go starts the function in a worker of p and returns a Future. It waits only while
+// the pool's queue or memory is full. ctx governs the task, also after Go has returned:
+// when it ends, so does the task, as with Call.
+func (f *Function[In, Out]) Go(ctx context.Context, p *Pool, in In) (*Future[Out], error) {
+	fut := &Future[Out]{plan: f.out, promise: promise{pool: p, def: f.def}}
+	if err := f.submit(ctx, fut, in); err != nil {
+		return nil, err
+	}
+	return fut, nil
+}
+
+// submit hands the task to the pool.
+func (f *Function[In, Out]) submit(ctx context.Context, fut *Future[Out], in In) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !f.small {
+		return f.submitEncoded(ctx, fut, in)
+	}
+	p := fut.pool
+	p.mu.Lock()
+	i, err := p.takeSlot(ctx)
+	if err != nil {
+		p.mu.Unlock()
+		return err
+	}
+	b := layout.Bytes(&in)
+	s := &p.mem.slots[i]
+	s.argLen = uint64(len(b))
+	if len(b) <= inlineBytes {
+		s.argKind = inline
+		copy(s.arg[:], b)
+	} else {
+		s.argKind = near
+		copy(p.mem.argNear(i), b)
+	}
+	p.publish(ctx, i, fut)
+	p.mu.Unlock()
+	return nil
+}
+
+// submitEncoded is submit for values whose size is known only when they are encoded.
+//
+//go:noinline
+func (f *Function[In, Out]) submitEncoded(ctx context.Context, fut *Future[Out], in In) error {
+	enc, err := f.in.Prepare(&in)
+	if err != nil {
+		return fmt.Errorf("%s: encode argument: %w", f.def.name, err)
+	}
+	return fut.pool.submitBytes(ctx, fut, int64(enc.Size()), enc.CopyTo)
+}
+
+// serve implements handler.
+func (f *Function[In, Out]) serve(ctx context.Context, arg []byte, out *answer) error {
+	if err := f.in.Decode(arg, &f.arg, true); err != nil {
+		return fmt.Errorf("decode argument: %w", err)
+	}
+	var err error
+	f.res, err = f.fn(ctx, f.arg)
+	if err == nil {
+		err = f.reply(out)
+	}
+	var in In
+	var res Out
+	f.arg, f.res = in, res // the garbage collector may have them
+	return err
+}
+
+// reply places the result.
+func (f *Function[In, Out]) reply(out *answer) error {
+	if f.out.Plain() {
+		b := layout.Bytes(&f.res)
+		dst, err := out.room(int64(len(b)))
+		copy(dst, b)
+		return err
+	}
+	enc, err := f.out.Prepare(&f.res)
+	if err != nil {
+		return fmt.Errorf("encode result: %w", err)
+	}
+	dst, err := out.room(int64(enc.Size()))
+	if err != nil {
+		return err
+	}
+	enc.CopyTo(dst)
+	return nil
+}

@@ -1,0 +1,111 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/shmkit/shmkit/internal/backoff"
+	"github.com/shmkit/shmkit/internal/sys"
+)
+
+const (
+	// spinIdle is how long a worker looks for its next task before it sleeps.
+	spinIdle = 50 * time.Microsecond
+
+	// napTime bounds how long a task can wait behind a long one because another worker
+	// naps instead of being woken.
+	napTime = 200 * time.Microsecond
+
+	// napPace is the time between tasks, of all workers, below which waking another worker
+	// for a task costs more than it gains.
+	napPace = 20 * time.Microsecond
+)
+
+// idling is what a worker knows of how fast tasks come.
+type idling struct {
+	spinners int       // as many workers may spin at a time
+	since    time.Time // when it last looked
+	head     uint64    // of the ready ring, then
+}
+
+func newIdling() idling { return idling{spinners: sys.CPUs() - 1, since: time.Now()} }
+
+// wait returns when there may be work: after a spin, a nap or a sleep.
+func (w *worker) wait() {
+	if w.spin() {
+		return
+	}
+	if w.busyElsewhere() && w.nap() {
+		return
+	}
+	w.sleep()
+}
+
+// spin looks for work for a short while, unless enough workers do so already: there are
+// never more spinners than processors that the parent leaves.
+func (w *worker) spin() (found bool) {
+	idle := w.crowd.idle
+	if w.crowd.count(idle.spinners[:]) >= w.idling.spinners {
+		return false
+	}
+	set(idle.spinners[:], w.index)
+	for s := backoff.For(spinIdle); !found && s.Once(); {
+		found = !w.mem.ready.Empty() || w.mem.ctl.stop.Load() != 0
+	}
+	w.leave(idle.spinners[:], found)
+	return found
+}
+
+// leave gives up the post of one who looks. Wakes were left out because of it: if there
+// is more than one task, the next worker is woken now.
+func (w *worker) leave(bitmap bitmap, found bool) {
+	unset(bitmap, w.index) // a full fence; pairs with the look in crowd.call
+	if !found {
+		return // the caller goes on to sleep, and looks again then
+	}
+	var two [2]uint32
+	if _, n := w.mem.ready.Peek(two[:]); n == 2 {
+		w.crowd.call()
+	}
+}
+
+// busyElsewhere reports whether tasks come so fast that it is not worth waking this worker for
+// one.
+func (w *worker) busyElsewhere() bool {
+	now, head := time.Now(), w.mem.ready.Head()
+	taken, passed := head-w.idling.head, now.Sub(w.idling.since)
+	w.idling.head, w.idling.since = head, now
+	return taken > 0 && passed/time.Duration(min(taken, 1<<30)) < napPace
+}
+
+// nap sleeps for a bounded time, as long as another worker is awake to take the tasks that
+// come, and tasks come fast.
+func (w *worker) nap() (found bool) {
+	idle := w.crowd.idle
+	if w.crowd.any(idle.nappers[:]) {
+		return false
+	}
+	set(idle.nappers[:], w.index)
+	for !found && w.crowd.awakeBesides(w.index) && w.busyElsewhere() {
+		wake := w.area.wake.Load()
+		if w.mem.ctl.stop.Load() != 0 {
+			break
+		}
+		sys.FutexWait(&w.area.wake, wake, napTime)
+		found = !w.mem.ready.Empty()
+	}
+	w.leave(idle.nappers[:], found)
+	return found
+}
+
+// sleep sleeps until somebody has work for this worker, or the pool stops. The order
+// of its steps is explained at crowd.
+func (w *worker) sleep() {
+	idle := w.crowd.idle
+	wake := w.area.wake.Load()
+	set(idle.sleepers[:], w.index) // a full fence; pairs with the look in crowd.call
+	if w.mem.ready.Empty() && w.mem.ctl.stop.Load() == 0 {
+		sys.FutexWait(&w.area.wake, wake, -1)
+	}
+	unset(idle.sleepers[:], w.index)
+	w.idling.since, w.idling.head = time.Now(), w.mem.ready.Head()
+}

@@ -1,0 +1,103 @@
+package pool
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/shmkit/shmkit/internal/codec"
+)
+
+// An Init is a function that prepares a worker: see [InitFunc].
+type Init[A any] struct {
+	name string
+	fn   func(context.Context, A) error
+	plan *codec.Plan[A]
+}
+
+// InitFunc registers fn under name as something that can run in each worker before
+// its first task. Use it for package-level variables: it panics after Main, for a
+// name that is taken, and for a type A that cannot cross between processes.
+func InitFunc[A any](name string, fn func(context.Context, A) error) *Init[A] {
+	plan, err := codec.For[A](nil)
+	if err != nil {
+		panic(fmt.Sprintf("pool: InitFunc %q: argument: %v", name, err))
+	}
+	in := &Init[A]{name: name, fn: fn, plan: plan}
+	registry.Lock()
+	defer registry.Unlock()
+	mustRegister("InitFunc", name, registry.inits[name] != nil)
+	if registry.inits == nil {
+		registry.inits = map[string]initialiser{}
+	}
+	registry.inits[name] = in
+	return in
+}
+
+// An Initialiser is an Init with its argument. The zero value does nothing.
+type Initialiser struct {
+	name string
+	arg  []byte
+	err  error
+}
+
+// With binds the argument, which is encoded at once. If that fails, New fails.
+func (in *Init[A]) With(arg A) Initialiser {
+	i := Initialiser{name: in.name}
+	enc, err := in.plan.Prepare(&arg)
+	if err != nil {
+		i.err = fmt.Errorf("encode argument of %s: %w", in.name, err)
+		return i
+	}
+	i.arg = make([]byte, enc.Size())
+	enc.CopyTo(i.arg)
+	return i
+}
+
+// initialiser is an Init of any type.
+type initialiser interface {
+	run(ctx context.Context, arg []byte) error
+}
+
+func (in *Init[A]) run(ctx context.Context, arg []byte) error {
+	var a A
+	if err := in.plan.Decode(arg, &a, false); err != nil {
+		return fmt.Errorf("decode argument of %s: %w", in.name, err)
+	}
+	return in.fn(ctx, a)
+}
+
+// encode writes the name's length, the name and the argument.
+func (i Initialiser) encode() []byte {
+	if i.name == "" {
+		return nil
+	}
+	b := binary.LittleEndian.AppendUint32(nil, uint32(len(i.name)))
+	b = append(b, i.name...)
+	return append(b, i.arg...)
+}
+
+// runInit runs the initialiser that the parent encoded. A panic in it is an error.
+func runInit(ctx context.Context, b []byte) (err error) {
+	if len(b) == 0 {
+		return nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("initialiser panicked: %s\n\n%s", panicText(v), debug.Stack())
+		}
+	}()
+	if len(b) < 4 || uint64(len(b)-4) < uint64(binary.LittleEndian.Uint32(b)) {
+		return fmt.Errorf("read initialiser: cut short")
+	}
+	n := binary.LittleEndian.Uint32(b)
+	name := string(b[4 : 4+n])
+	registry.Lock()
+	in := registry.inits[name]
+	registry.Unlock()
+	if in == nil {
+		return fmt.Errorf("initialiser %q is not registered in the worker", name)
+	}
+	return in.run(ctx, append([]byte(nil), b[4+n:]...))
+}

@@ -1,0 +1,171 @@
+//go:build linux && (amd64 || arm64)
+
+package pool
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/shmkit/shmkit/internal/layout"
+)
+
+// startSeeded starts a pool whose ready ring stands at pos and whose slots stand at gen.
+func startSeeded(t *testing.T, o Options, pos, gen uint64) *Pool {
+	o, err := o.withDefaults()
+	require.NoError(t, err)
+	p, err := build(o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	p.mem.ready.Reset(pos)
+	p.ready = p.mem.ready.Producer(pos)
+	for i := range p.entries {
+		p.entries[i].gen = gen
+	}
+	require.NoError(t, p.start())
+	return p
+}
+
+// Positions and generations wrap while tasks come and go.
+func TestWraps(t *testing.T) {
+	for _, queue := range []int{1, 2, 3, 64} {
+		for _, pos := range []uint64{math.MaxUint32 - 20, math.MaxUint64 - 20} {
+			t.Run(fmt.Sprintf("queue=%d/pos=%#x", queue, pos), func(t *testing.T) {
+				p := startSeeded(t, Options{Workers: 2, Queue: queue}, pos, maxGeneration-5)
+				i := 0
+				for y, err := range square.Map(t.Context(), p, numbers(200)) {
+					require.NoError(t, err)
+					require.Equal(t, i*i, y)
+					i++
+				}
+				require.Equal(t, 200, i)
+				require.Less(t, p.ready.Tail(), uint64(math.MaxUint32)<<8, "the position has wrapped")
+			})
+		}
+	}
+}
+
+// What no honest worker writes ends the pool with an error for all, not with a crash.
+func TestCorruption(t *testing.T) {
+	for name, corrupt := range map[string]func(p *Pool){
+		"slot out of range": func(p *Pool) {
+			p.mem.completions(0).Producer(1).TryPush(1 << 30) // position 0 was the report of its start
+		},
+		"result too long": func(p *Pool) { forge(p, func(s *slot) { s.resKind, s.resLen = inline, 17 }) },
+		"near too long":   func(p *Pool) { forge(p, func(s *slot) { s.resKind, s.resLen = near, nearBytes+1 }) },
+		"unknown place":   func(p *Pool) { forge(p, func(s *slot) { s.resKind = 77 }) },
+		"outside the region": func(p *Pool) {
+			forge(p, func(s *slot) { s.resKind, s.resLen, s.res = distant, 1<<63, [16]byte{1, 2, 3, 4, 5, 6, 7, 8} })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, Options{Workers: 1})
+			_, err := block.Go(t.Context(), p, 1)
+			require.NoError(t, err)
+			waiting, err := square.Go(t.Context(), p, 1)
+			require.NoError(t, err)
+			eventually(t, "the first task runs", func() bool { return runningSlot(p) >= 0 })
+			corrupt(p)
+			_, err = waiting.Wait(t.Context())
+			require.ErrorIs(t, err, ErrCorrupted)
+			_, err = square.Call(t.Context(), p, 1)
+			require.ErrorIs(t, err, ErrCorrupted)
+		})
+	}
+}
+
+// runningSlot returns a slot whose task runs, or -1.
+func runningSlot(p *Pool) int {
+	for i := range p.mem.slots {
+		if word(p.mem.slots[i].word.Load()).state() == running {
+			return i
+		}
+	}
+	return -1
+}
+
+// forge finishes the running task in its worker's name.
+func forge(p *Pool, write func(*slot)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := runningSlot(p)
+	s := &p.mem.slots[i]
+	w := word(s.word.Load())
+	write(s)
+	s.word.Store(uint64(makeWord(done, w.worker(), w.gen())))
+	p.mem.completions(0).Producer(1).TryPush(uint32(i))
+}
+
+// Hints that are stale, doubled or lost change nothing.
+func TestHintsAreOnlyHints(t *testing.T) {
+	p := start(t, Options{Workers: 2, Queue: 8})
+	for i := range 200 {
+		p.mu.Lock()
+		p.ready.TryPush(uint32(i % 8)) // whoever is there
+		p.ready.TryPush(1 << 20)       // nobody
+		p.mu.Unlock()
+		same(t, p, echoInt, i)
+	}
+	// A lost hint is pushed again by the reaper's check.
+	p.mu.Lock()
+	p.crowd.areas = nil // nobody is woken
+	p.mu.Unlock()
+	release := hold(t, p)
+	f, err := square.Go(t.Context(), p, 7)
+	require.NoError(t, err)
+	p.mu.Lock()
+	for {
+		if _, ok := p.mem.ready.TryPop(); !ok {
+			break
+		}
+	}
+	p.crowd = p.mem.crowd()
+	p.mu.Unlock()
+	release()
+	y, err := f.Wait(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 49, y)
+}
+
+func TestStats(t *testing.T) {
+	p := start(t, Options{Workers: 2})
+	before := p.Stats()
+	assert.Equal(t, 2, before.Workers)
+	same(t, p, echoInt, 1, 2, 3)
+	_, err := misbehave.Call(t.Context(), p, "error")
+	require.Error(t, err)
+	got := p.Stats().Sub(before)
+	assert.Equal(t, Stats{Workers: 2, Accepted: 4, Succeeded: 3, Failed: 1}, got)
+	assert.Equal(t, "2 workers, 0 outstanding; 4 accepted, 3 succeeded, 1 failed, 0 cancelled; 0 started, 0 died", got.String())
+	for i, w := range p.Workers() {
+		assert.Equal(t, i, w.Index)
+		assert.NotZero(t, w.Pid)
+		assert.True(t, w.Ready)
+	}
+}
+
+func TestGeometry(t *testing.T) {
+	g := geometry{slots: 3, workers: 2, table: 5, init: 0, memory: pageBytes}
+	off := g.offsets()
+	for _, o := range []int64{off.control, off.ready, off.workers, off.completions, off.slots, off.near, off.boot} {
+		assert.Zero(t, o%layout.Line)
+	}
+	assert.Zero(t, off.regions%pageBytes)
+	assert.Equal(t, off.regions+3*pageBytes, off.total)
+	var params [5]uint64
+	copy(params[:], g.params())
+	back, err := geometryOf(params, off.total)
+	require.NoError(t, err)
+	assert.Equal(t, g, back)
+	_, err = geometryOf(params, off.total+1)
+	require.ErrorIs(t, err, layout.ErrParams)
+	for i := range params {
+		bad := params
+		bad[i] = math.MaxUint64
+		_, err = geometryOf(bad, off.total)
+		require.ErrorIs(t, err, layout.ErrParams)
+	}
+}

@@ -1,0 +1,222 @@
+package pool
+
+import (
+	"fmt"
+	"structs"
+	"sync/atomic"
+
+	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/ring"
+)
+
+// The shared bytes of a pool, in the order in which they lie in its memory. docs/LAYOUT.md
+// says the same in numbers.
+
+const (
+	maxWorkers = 1024
+	maxSlots   = 1 << 20
+
+	inlineBytes = 16  // of a value, in the slot's own line
+	nearBytes   = 256 // of a value, in the slot's near space
+	bootBytes   = 4096
+	pageBytes   = 4096
+)
+
+// control holds the words that all processes look at, a line for each kind of writer.
+type control struct {
+	_ structs.HostLayout
+
+	// stop is 1 once the pool wants its workers to end. Written by the parent; pairs
+	// with the loads in worker.next and worker.sleep.
+	stop atomic.Uint32
+	_    [layout.Line - 4]byte
+
+	// asleep is 1 while the parent is about to sleep or sleeps on it. Set by the parent;
+	// the worker that CASes it to 0 makes the system call. Pairs: bell.go.
+	asleep atomic.Uint32
+	_      [layout.Line - 4]byte
+
+	idle idleSets
+}
+
+// idleSets say what the workers without work do: a bit for each, set by the worker,
+// cleared by it or by whoever wakes it, and by the parent after its death, so that no
+// death can leave a count wrong. Pairs: crowd.go.
+type idleSets struct {
+	_        structs.HostLayout
+	sleepers [maxWorkers / 64]atomic.Uint64
+	spinners [maxWorkers / 64]atomic.Uint64
+	nappers  [maxWorkers / 64]atomic.Uint64
+}
+
+// workerArea is what one worker and the parent say to each other.
+type workerArea struct {
+	_ structs.HostLayout
+
+	// wake is the futex word on which the worker sleeps: raised by whoever wakes it.
+	wake atomic.Uint32
+	_    [layout.Line - 4]byte
+
+	// Written by the parent.
+	cancel    atomic.Uint64 // the task whose context has ended: see order
+	cancelSeq atomic.Uint32 // futex word, raised after cancel was stored
+	_         [layout.Line - 12]byte
+
+	// Written by the worker.
+	status atomic.Uint32 // a bootStatus
+	_      [layout.Line - 4]byte
+}
+
+// A slot is one task: a line that moves from the parent to a worker and back. All but
+// the word is written by its owner alone and needs no atomics: the word hands it over.
+type slot struct {
+	_       structs.HostLayout
+	word    atomic.Uint64
+	fn      uint32 // index into the function table
+	argKind place
+	resKind place
+	_       [2]byte
+	argLen  uint64
+	resLen  uint64
+	arg     [inlineBytes]byte // the argument, or where it lies; workers never write it: a retry needs it
+	res     [inlineBytes]byte // the result or error, or where it lies
+}
+
+const (
+	slotBytes   = 64
+	workerBytes = 3 * layout.Line
+	ctlBytes    = 5 * layout.Line
+)
+
+var (
+	_ = layout.Sized[slot](slotBytes)
+	_ = layout.Sized[workerArea](workerBytes)
+	_ = layout.Sized[control](ctlBytes)
+)
+
+// A place says where a value lies.
+type place uint8
+
+const (
+	inline  place = iota // in the slot
+	near                 // in the slot's near space
+	distant              // in a region; the slot holds the offset
+)
+
+// A geometry fixes where everything lies. Parent and workers compute the rest from it.
+type geometry struct {
+	slots   int
+	workers int
+	table   int   // bytes of the encoded function table
+	init    int   // bytes of the initialiser's name and argument
+	memory  int64 // bytes of each region
+}
+
+// offsets are where the parts of a geometry begin, in bytes from the start.
+type offsets struct {
+	control, ready, workers, completions, slots, near, table, init, boot int64
+	regions                                                              int64 // also the size of all before
+	total                                                                int64
+}
+
+func (g geometry) offsets() offsets {
+	var o offsets
+	at := int64(layout.Line) // the header
+	take := func(n int64) int64 {
+		off := at
+		at += layout.Align(n, layout.Line)
+		return off
+	}
+	o.control = take(ctlBytes)
+	o.ready = take(ring.HintsSize(g.slots))
+	o.workers = take(int64(g.workers) * workerBytes)
+	o.completions = take(int64(g.workers) * ring.HintsSize(g.slots))
+	o.slots = take(int64(g.slots) * slotBytes)
+	o.near = take(int64(g.slots) * 2 * nearBytes)
+	o.table = take(int64(g.table))
+	o.init = take(int64(g.init))
+	at = layout.Align(at, pageBytes)
+	o.boot = take(int64(g.workers) * bootBytes)
+	o.regions = layout.Align(at, pageBytes)
+	o.total = o.regions + int64(1+g.workers)*g.memory
+	return o
+}
+
+// params packs the geometry into the header of the pool's memory.
+func (g geometry) params() []uint64 {
+	return []uint64{uint64(g.slots), uint64(g.workers), uint64(g.table), uint64(g.init), uint64(g.memory)}
+}
+
+// geometryOf is the reverse, for memory that a parent made; it checks all bounds.
+func geometryOf(params [5]uint64, size int64) (geometry, error) {
+	g := geometry{slots: int(params[0]), workers: int(params[1]), table: int(params[2]),
+		init: int(params[3]), memory: int64(params[4])}
+	const most = 1 << 40
+	if g.slots < 1 || g.slots > maxSlots || g.workers < 1 || g.workers > maxWorkers ||
+		g.table < 0 || g.table > most || g.init < 0 || g.init > most ||
+		g.memory < 0 || g.memory > most*1024 || g.offsets().total != size {
+		return geometry{}, fmt.Errorf("attach pool: parameters %v do not fit memory of %d bytes: %w",
+			params, size, layout.ErrParams)
+	}
+	return g, nil
+}
+
+// A memory is a pool's shared memory, seen as what it holds.
+type memory struct {
+	bytes   []byte
+	geo     geometry
+	off     offsets
+	ctl     *control
+	ready   *ring.Hints
+	workers []workerArea
+	slots   []slot
+}
+
+// view sees b as the memory of a pool. It writes nothing.
+func view(b []byte, g geometry) (*memory, error) {
+	m := &memory{bytes: b, geo: g, off: g.offsets()}
+	var err error
+	if m.ctl, err = layout.At[control](b, m.off.control); err != nil {
+		return nil, err
+	}
+	if m.workers, err = layout.Slice[workerArea](b, m.off.workers, g.workers); err != nil {
+		return nil, err
+	}
+	if m.slots, err = layout.Slice[slot](b, m.off.slots, g.slots); err != nil {
+		return nil, err
+	}
+	m.ready, err = ring.OpenHints(b[m.off.ready:], g.slots)
+	return m, err
+}
+
+// completions is the ring in which worker i tells the parent what it has finished. It
+// has room for every slot, so an honest worker never finds it full.
+func (m *memory) completions(i int) *ring.Hints {
+	h, err := ring.OpenHints(m.bytes[m.off.completions+int64(i)*ring.HintsSize(m.geo.slots):], m.geo.slots)
+	if err != nil {
+		panic(err) // the geometry was checked
+	}
+	return h
+}
+
+// argNear and resNear are the halves of slot i's near space.
+func (m *memory) argNear(i uint32) []byte {
+	off := m.off.near + int64(i)*2*nearBytes
+	return m.bytes[off : off+nearBytes : off+nearBytes]
+}
+
+func (m *memory) resNear(i uint32) []byte {
+	off := m.off.near + int64(i)*2*nearBytes + nearBytes
+	return m.bytes[off : off+nearBytes : off+nearBytes]
+}
+
+func (m *memory) table() []byte { return m.bytes[m.off.table:][:m.geo.table] }
+func (m *memory) init() []byte  { return m.bytes[m.off.init:][:m.geo.init] }
+
+// boot is where worker i explains why it cannot start.
+func (m *memory) boot(i int) []byte { return m.bytes[m.off.boot+int64(i)*bootBytes:][:bootBytes] }
+
+// region is where a process keeps large values: the parent's is 0, worker i's i+1.
+func (m *memory) region(i int) (off, size int64) {
+	return m.off.regions + int64(i)*m.geo.memory, m.geo.memory
+}

@@ -1,0 +1,87 @@
+package pool
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/sys"
+)
+
+// Options are the settings of a pool. The zero value suits most programs.
+type Options struct {
+	// Name is seen in ps, in /proc and in errors. Default: the program's name.
+	Name string
+
+	// Workers is the number of worker processes. Default: the CPUs that this process
+	// may really use, by its affinity and its control group's quota.
+	Workers int
+
+	// Queue is how many tasks may be accepted and not yet finished: a call beyond it waits
+	// for one to finish. Default: 2048.
+	Queue int
+
+	// Memory bounds, in bytes, the large arguments that are in the pool at one time, and
+	// for each worker its large results; values of up to 256 bytes do not count. Memory is
+	// used only while it holds something. Default: half of what the machine or the
+	// control group has.
+	Memory int64
+
+	// Init runs in each worker before its first task: setup.With(args), setup being
+	// made by [InitFunc]. If it fails, New fails.
+	Init Initialiser
+
+	// Env is added to this process's environment in the workers, as "key=value".
+	Env []string
+
+	// Dir is the working directory of the workers. Default: this process's.
+	Dir string
+
+	// Stderr is the standard error of the workers. Default: this process's.
+	Stderr *os.File
+
+	// GOMAXPROCS of each worker. Default: its share of the CPUs, at least 1.
+	GOMAXPROCS int
+
+	// GOMEMLIMIT is the soft memory limit of each worker's heap in bytes. Default: none
+	// but what the environment says.
+	GOMEMLIMIT int64
+}
+
+const defaultQueue = 2048
+
+// withDefaults fills in what is left out, and refuses what makes no sense.
+func (o Options) withDefaults() (Options, error) {
+	for _, c := range []struct {
+		name      string
+		got, most int64
+	}{
+		{"Workers", int64(o.Workers), maxWorkers},
+		{"Queue", int64(o.Queue), maxSlots},
+		{"Memory", o.Memory, 1 << 46},
+		{"GOMAXPROCS", int64(o.GOMAXPROCS), 1 << 16},
+		{"GOMEMLIMIT", o.GOMEMLIMIT, 1 << 62},
+	} {
+		if c.got < 0 || c.got > c.most {
+			return o, fmt.Errorf("option %s is %d: it must be between 0 (for the default) and %d", c.name, c.got, c.most)
+		}
+	}
+	cpus := sys.CPUs()
+	if o.Workers == 0 {
+		o.Workers = min(cpus, maxWorkers)
+	}
+	if o.Queue == 0 {
+		o.Queue = defaultQueue
+	}
+	if o.Memory == 0 {
+		o.Memory = max(sys.MemoryTotal()/2, pageBytes)
+	}
+	o.Memory = layout.Align(o.Memory, pageBytes)
+	if o.GOMAXPROCS == 0 {
+		o.GOMAXPROCS = max(cpus/o.Workers, 1)
+	}
+	if o.Name == "" {
+		o.Name = programName()
+	}
+	return o, nil
+}

@@ -1,0 +1,241 @@
+package pool
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/sys"
+)
+
+// reap takes what the workers have finished and returns how many reports it found. The
+// caller holds mu. At most one ring's worth of reports is taken from each worker, so
+// that none can keep the parent busy for ever.
+func (p *Pool) reap() (n int) {
+	if p.phase == gone {
+		return 0
+	}
+	for _, m := range p.members {
+		before := n
+		for range p.mem.geo.slots {
+			i, ok := m.done.Next()
+			if !ok {
+				break
+			}
+			n++
+			p.settle(i, m)
+		}
+		if n != before {
+			m.done.Drop()
+		}
+	}
+	if p.unhinted {
+		p.rehint()
+	}
+	return n
+}
+
+// settle acts on worker m's report about slot i: a hint, which may be stale.
+func (p *Pool) settle(i uint32, m *member) {
+	if i == statusReport {
+		p.report(m)
+		return
+	}
+	if int(i) >= len(p.entries) {
+		p.corrupted("worker %d reports slot %d of %d", m.pid(), i, len(p.entries))
+		return
+	}
+	e := &p.entries[i]
+	w := word(p.mem.slots[i].word.Load()) // pairs with the CAS in worker.finish
+	if e.live && w.gen() == e.gen && w.worker() == m.incarnation && (w.state() == done || w.state() == failed) {
+		p.collect(i, m, w.state() == failed)
+	}
+}
+
+// collect takes the result of slot i, which m has finished, and frees the slot.
+func (p *Pool) collect(i uint32, m *member, isError bool) {
+	e := &p.entries[i]
+	s := &p.mem.slots[i]
+	kind, n := s.resKind, s.resLen // plain: the word handed them over
+	task, def := e.task, e.def
+	e.task = nil
+	e.ahead = false // whoever claimed it took its hint
+	var ok bool
+	switch kind {
+	case inline, near:
+		src := s.res[:]
+		if kind == near {
+			src = p.mem.resNear(i)
+		}
+		if ok = n <= uint64(len(src)); ok {
+			// Copied before it is looked at: a hostile worker may go on writing.
+			p.deliver(task, def, p.scratch[:copy(p.scratch[:], src[:n])], false, isError)
+			p.retire(i)
+			p.ended()
+		}
+	case distant:
+		ok = p.collectDistant(i, m, task, def, n, isError)
+	}
+	if !ok {
+		p.corrupted("worker %d claims a result of %d bytes at place %d", m.pid(), n, kind)
+		if task != nil {
+			task.base().fail(p.broken)
+		}
+	}
+}
+
+// deliver hands a result to whoever wants it.
+func (p *Pool) deliver(task receiver, def *definition, b []byte, owned, isError bool) {
+	switch {
+	case task == nil || task.base().finished.Load():
+	case isError:
+		p.failed++
+		task.base().fail(decodeRemote(def.name, b))
+	default:
+		p.succeeded++
+		task.deliver(b, owned)
+	}
+}
+
+// copyHere is the size up to which a result is copied under the lock.
+const copyHere = 32 << 10
+
+// collectDistant takes a result from the worker's region; a large one is copied by a
+// goroutine of its own, so that nobody waits for it but its task.
+func (p *Pool) collectDistant(i uint32, m *member, task receiver, def *definition, n uint64, isError bool) bool {
+	off := int64(binary.LittleEndian.Uint64(p.mem.slots[i].res[:]))
+	start, size := p.mem.region(m.index + 1)
+	if off < start+blockAlign || off%blockAlign != 0 || off > start+size || n > uint64(start+size-off) {
+		return false
+	}
+	src := p.mem.bytes[off : off+int64(n) : off+int64(n)]
+	block := layout.MustAt[atomic.Uint64](p.mem.bytes, off-blockAlign)
+	p.retire(i)
+	if n <= copyHere || task == nil {
+		if task != nil {
+			p.deliver(task, def, append(make([]byte, 0, n), src...), true, isError)
+		}
+		block.Store(blockFreed) // pairs with the load in results.sweep
+		p.ended()
+		return true
+	}
+	p.users.Add(1)
+	m.copies.Add(1)
+	go func() {
+		defer p.users.Done()
+		defer m.copies.Done()
+		private := append(make([]byte, 0, n), src...)
+		block.Store(blockFreed)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.deliver(task, def, private, true, isError)
+		p.ended()
+	}()
+	return true
+}
+
+// retire frees slot i and its argument. Nobody else writes the word of a finished task, so
+// a store will do.
+func (p *Pool) retire(i uint32) {
+	e := &p.entries[i]
+	e.live, e.task, e.def = false, nil, nil
+	sys.ReleaseStore64(&p.mem.slots[i].word, uint64(makeWord(free, 0, e.gen)))
+	p.releaseBlock(e)
+	p.releaseSlot(i)
+}
+
+// ended counts a task as ended.
+func (p *Pool) ended() {
+	p.outstanding--
+	if p.phase != open {
+		p.checkIdle()
+	}
+}
+
+// corrupted gives the pool up: nobody can tell who wrote the impossible word, nor
+// what else was written. All workers are ended, and every task fails.
+func (p *Pool) corrupted(format string, args ...any) {
+	p.fail(fmt.Errorf("pool %q: %s: %w", p.opts.Name, fmt.Sprintf(format, args...), ErrCorrupted))
+}
+
+// fail ends all tasks and all workers because the pool cannot go on.
+func (p *Pool) fail(err error) {
+	if p.broken != nil || p.phase >= terminated {
+		return
+	}
+	p.broken = err
+	p.dismissWaiters()
+	p.failAll(err)
+	for _, m := range p.members {
+		m.kill()
+	}
+	p.checkIdle()
+}
+
+// checkEvery is how often the reaper looks for what should not be: it only ever helps
+// when a process was stopped in the middle of a hand-over.
+const checkEvery = 250 * time.Millisecond
+
+// reapLoop takes results while somebody sleeps until they come. It is the only thread of
+// the parent that sleeps on the bell, however many goroutines wait.
+func (p *Pool) reapLoop() {
+	for p.reapOnce() {
+	}
+}
+
+func (p *Pool) reapOnce() bool {
+	p.mu.Lock()
+	if p.phase == gone {
+		p.mu.Unlock()
+		return false
+	}
+	if p.watched == 0 {
+		p.reaperIdle = true
+		p.mu.Unlock()
+		_, alive := <-p.kick
+		return alive
+	}
+	if p.reap() > 0 {
+		p.mu.Unlock()
+		return true
+	}
+	p.bell.announce()
+	if p.reap() > 0 {
+		p.bell.retract()
+		p.mu.Unlock()
+		return true
+	}
+	p.mu.Unlock()
+	if p.bell.sleep(checkEvery) {
+		p.mu.Lock()
+		p.rehint()
+		if p.outstanding > 0 && !p.mem.ready.Empty() {
+			p.crowd.wakeAll()
+		}
+		p.mu.Unlock()
+	}
+	return true
+}
+
+// watch asks the reaper to work. The caller holds mu, and lowers watched again.
+func (p *Pool) watch() {
+	p.watched++
+	if p.reaperIdle {
+		p.reaperIdle = false
+		p.kick <- struct{}{} // has room: the reaper is idle
+	}
+}
+
+// stopReaper ends the reaper, which may sleep on its bell or wait to be kicked.
+func (p *Pool) stopReaper() {
+	p.mu.Lock()
+	p.phase = gone
+	close(p.kick)
+	p.reaperIdle = false
+	p.mu.Unlock()
+	p.bell.word.Store(1)
+	p.bell.ring()
+	p.reaper.Wait()
+}

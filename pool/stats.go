@@ -1,0 +1,66 @@
+package pool
+
+import "fmt"
+
+// Stats is what a pool has done, as numbers that do not change any more.
+type Stats struct {
+	Workers     int    // that are ready
+	Outstanding int    // tasks accepted and not yet ended
+	Accepted    uint64 // tasks, ever
+	Succeeded   uint64 // with a result that somebody still wanted
+	Failed      uint64 // with an error, a panic or a dead worker
+	Cancelled   uint64 // because their context ended
+	Started     uint64 // worker processes
+	Deaths      uint64 // of workers that were not told to end
+}
+
+// Stats returns a snapshot, all numbers of one moment.
+func (p *Pool) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Stats{Outstanding: p.outstanding, Accepted: p.accepted, Succeeded: p.succeeded,
+		Failed: p.failed, Cancelled: p.cancelled, Started: p.starts, Deaths: p.deaths}
+	for _, m := range p.members {
+		if m.isReady {
+			s.Workers++
+		}
+	}
+	return s
+}
+
+// Sub returns what happened between an earlier snapshot and this one; Workers and Outstanding
+// are this one's.
+func (s Stats) Sub(earlier Stats) Stats {
+	s.Accepted -= earlier.Accepted
+	s.Succeeded -= earlier.Succeeded
+	s.Failed -= earlier.Failed
+	s.Cancelled -= earlier.Cancelled
+	s.Started -= earlier.Started
+	s.Deaths -= earlier.Deaths
+	return s
+}
+
+func (s Stats) String() string {
+	return fmt.Sprintf("%d workers, %d outstanding; %d accepted, %d succeeded, %d failed, %d cancelled; %d started, %d died",
+		s.Workers, s.Outstanding, s.Accepted, s.Succeeded, s.Failed, s.Cancelled, s.Started, s.Deaths)
+}
+
+// WorkerInfo describes one worker process.
+type WorkerInfo struct {
+	Index int // its place, kept by its replacement
+	Pid   int
+	Ready bool // has started up
+}
+
+// Workers lists the worker processes that live at this moment.
+func (p *Pool) Workers() []WorkerInfo {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var infos []WorkerInfo
+	for _, m := range p.members {
+		if m.proc != nil {
+			infos = append(infos, WorkerInfo{Index: m.index, Pid: m.proc.Pid(), Ready: m.isReady})
+		}
+	}
+	return infos
+}

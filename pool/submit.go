@@ -1,0 +1,288 @@
+package pool
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+
+	"github.com/shmkit/shmkit/internal/sys"
+)
+
+// An entry is the parent's private record of a slot: what it believes when the shared
+// bytes say something else.
+type entry struct {
+	live  bool
+	gen   uint64
+	task  receiver // nil once nobody wants the result
+	def   *definition
+	block extent // the argument's, in the parent's region; n is 0 if there is none
+
+	// hint is the position of the slot's last hint in the ready ring. While ahead is true it may not
+	// have been taken, and no second one is pushed.
+	hint  uint64
+	ahead bool
+}
+
+// A slotWaiter waits for a slot. It is handed one, or none when the pool closes.
+type slotWaiter struct {
+	ch   chan struct{}
+	slot uint32
+	ok   bool
+}
+
+// takeSlot returns a free slot, which counts as an accepted task from then on. It waits
+// while all are taken. The caller holds mu, which is released meanwhile.
+func (p *Pool) takeSlot(ctx context.Context) (uint32, error) {
+	if err := p.accepting(); err != nil {
+		return 0, err
+	}
+	if len(p.freeSlots) == 0 {
+		p.reap()
+	}
+	if n := len(p.freeSlots); n > 0 {
+		i := p.freeSlots[n-1]
+		p.freeSlots = p.freeSlots[:n-1]
+		p.outstanding++
+		return i, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	return p.waitForSlot(ctx)
+}
+
+// accepting returns why no task is accepted, or nil.
+func (p *Pool) accepting() error {
+	if p.broken != nil {
+		return p.broken
+	}
+	if p.phase != open {
+		return ErrClosed
+	}
+	return nil
+}
+
+func (p *Pool) waitForSlot(ctx context.Context) (uint32, error) {
+	w := &slotWaiter{ch: make(chan struct{})}
+	p.waiters = append(p.waiters, w)
+	p.watch()
+	p.mu.Unlock()
+	select {
+	case <-w.ch:
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	p.watched--
+	switch {
+	case w.ok && ctx.Err() != nil:
+		p.releaseSlot(w.slot) // handed over at the last moment: to the next
+		p.ended()
+		return 0, ctx.Err()
+	case w.ok:
+		return w.slot, nil
+	}
+	for i, other := range p.waiters {
+		if other == w {
+			p.waiters = append(p.waiters[:i], p.waiters[i+1:]...)
+			return 0, ctx.Err()
+		}
+	}
+	return 0, p.accepting()
+}
+
+// releaseSlot hands the slot to whoever waits for one.
+func (p *Pool) releaseSlot(i uint32) {
+	if len(p.waiters) == 0 || p.accepting() != nil {
+		p.freeSlots = append(p.freeSlots, i)
+		return
+	}
+	w := p.waiters[0]
+	p.waiters = p.waiters[1:]
+	w.slot, w.ok = i, true
+	p.outstanding++
+	close(w.ch)
+}
+
+// dismissWaiters sends everyone away who waits for a slot.
+func (p *Pool) dismissWaiters() {
+	for _, w := range p.waiters {
+		close(w.ch)
+	}
+	p.waiters = nil
+}
+
+// publish makes the task in slot i, whose argument is written, known to the workers.
+// The caller holds mu.
+func (p *Pool) publish(ctx context.Context, i uint32, task receiver) {
+	pr := task.base()
+	e := &p.entries[i]
+	e.live, e.task, e.def = true, task, pr.def
+	e.gen = (e.gen + 1) & maxGeneration
+	pr.slot, pr.gen = i, e.gen
+	if ctx.Done() != nil {
+		pr.follow(ctx)
+	}
+	p.accepted++
+	s := &p.mem.slots[i]
+	s.fn = pr.def.id
+	sys.ReleaseStore64(&s.word, uint64(makeWord(queued, 0, e.gen))) // hands the slot over; pairs with the CAS in worker.claim
+	if e.ahead {
+		s.word.Store(uint64(makeWord(queued, 0, e.gen))) // again, as the full fence that hint needs
+	}
+	p.hint(i)
+	p.crowd.call()
+}
+
+// hint pushes slot i's number unless one is still ahead. The slot's word was stored, with
+// a full fence if one may be ahead: a worker that takes the old hint after the look at
+// head finds the new task.
+func (p *Pool) hint(i uint32) {
+	e := &p.entries[i]
+	if e.ahead && p.untaken(e.hint) {
+		return
+	}
+	pos, ok := p.ready.TryPush(i)
+	e.hint, e.ahead = pos, ok
+	if !ok {
+		p.unhinted = true // the next reap tries again
+	}
+}
+
+// untaken reports whether the hint at pos has not been taken.
+func (p *Pool) untaken(pos uint64) bool {
+	head := p.ready.Head()
+	return pos-head < p.ready.Tail()-head
+}
+
+// rehint pushes the hints of all waiting tasks for which none is ahead.
+func (p *Pool) rehint() {
+	p.unhinted = false
+	for i := range p.entries {
+		e := &p.entries[i]
+		if e.live && word(p.mem.slots[i].word.Load()).state() == queued {
+			p.hint(uint32(i))
+		}
+	}
+}
+
+// follow ends the task when ctx ends. The caller holds mu, so that the end is not
+// handled before the task is published.
+func (pr *promise) follow(ctx context.Context) {
+	if pr.wake != nil {
+		return // a Call watches its context itself
+	}
+	pr.unhook = context.AfterFunc(ctx, func() { pr.pool.abandon(pr, ctx.Err()) })
+}
+
+// submitBytes is submit for an argument of n bytes that write puts in place. The lock
+// is not held while a large argument is written.
+func (p *Pool) submitBytes(ctx context.Context, task receiver, n int64, write func([]byte)) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i, err := p.takeSlot(ctx)
+	if err != nil {
+		return err
+	}
+	s := &p.mem.slots[i]
+	s.argLen = uint64(n)
+	switch {
+	case n <= inlineBytes:
+		s.argKind = inline
+		write(s.arg[:n])
+	case n <= nearBytes:
+		s.argKind = near
+		write(p.mem.argNear(i)[:n])
+	default:
+		if err := p.writeDistant(ctx, i, n, write); err != nil {
+			p.releaseSlot(i)
+			p.ended()
+			return err
+		}
+	}
+	p.publish(ctx, i, task)
+	return nil
+}
+
+// writeDistant places an argument in the parent's region.
+func (p *Pool) writeDistant(ctx context.Context, i uint32, n int64, write func([]byte)) error {
+	off, err := p.allocate(ctx, n)
+	if err != nil {
+		return err
+	}
+	p.users.Add(1) // the memory stays mapped
+	p.mu.Unlock()
+	write(p.mem.bytes[off : off+n : off+n])
+	p.mu.Lock()
+	p.users.Done()
+	if p.broken != nil || p.phase >= terminated {
+		p.heap.free(off, n)
+		return errors.Join(p.broken, ErrClosed)
+	}
+	p.entries[i].block = extent{off, n}
+	s := &p.mem.slots[i]
+	s.argKind = distant
+	binary.LittleEndian.PutUint64(s.arg[:], uint64(off))
+	return nil
+}
+
+// allocate waits until the parent's region has room for n bytes.
+func (p *Pool) allocate(ctx context.Context, n int64) (off int64, err error) {
+	for {
+		off, err = p.heap.alloc(n)
+		if !errors.Is(err, errFull) {
+			return off, err
+		}
+		if p.reap() > 0 {
+			continue
+		}
+		p.watch()
+		freed := p.freed
+		p.mu.Unlock()
+		select {
+		case <-freed:
+		case <-ctx.Done():
+		}
+		p.mu.Lock()
+		p.watched--
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if p.broken != nil || p.phase >= terminated {
+			return 0, errors.Join(p.broken, ErrClosed)
+		}
+	}
+}
+
+// releaseBlock frees a task's argument.
+func (p *Pool) releaseBlock(e *entry) {
+	if e.block.n == 0 {
+		return
+	}
+	p.heap.free(e.block.off, e.block.n)
+	e.block = extent{}
+	close(p.freed)
+	p.freed = make(chan struct{})
+}
+
+// abandon ends a task that nobody wants any more: without running it, if no worker has
+// claimed it; otherwise its context ends and its result is dropped.
+func (p *Pool) abandon(pr *promise, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if pr.finished.Load() || pr.gen == 0 {
+		return
+	}
+	p.cancelled++
+	e := &p.entries[pr.slot]
+	if e.live && e.gen == pr.gen {
+		s := &p.mem.slots[pr.slot]
+		if s.word.CompareAndSwap(uint64(makeWord(queued, 0, e.gen)), uint64(makeWord(free, 0, e.gen))) {
+			p.retire(pr.slot)
+			p.ended()
+		} else {
+			e.task = nil
+			p.order(pr.slot, word(s.word.Load()), err)
+		}
+	}
+	pr.fail(err)
+}

@@ -1,0 +1,281 @@
+package pool
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/process"
+	"github.com/shmkit/shmkit/ring"
+)
+
+// A member is the parent's record of one place among the workers. The place is kept when
+// its worker dies and another takes it.
+type member struct {
+	pool  *Pool
+	index int
+
+	incarnation uint32 // of the worker that has the place now
+	proc        *process.Process
+	crash       *os.File // where the Go runtime writes its last words
+	done        *ring.HintsConsumer
+	isReady     bool
+	startErr    error
+	up          chan struct{}  // closed when it is ready or has failed to start
+	copies      sync.WaitGroup // of results that lie in its region
+	doomed      bool           // killed because the pool ends
+}
+
+func (p *Pool) newMember(i int) *member {
+	m := &member{pool: p, index: i, up: make(chan struct{})}
+	m.done = p.mem.completions(i).Consumer(0)
+	return m
+}
+
+// pid returns the worker's process, or 0 while there is none. The caller holds mu.
+func (m *member) pid() int {
+	if m.proc == nil {
+		return 0
+	}
+	return m.proc.Pid()
+}
+
+// kill ends the worker, also one that is just being started. The caller holds mu.
+func (m *member) kill() {
+	m.doomed = true
+	if m.proc != nil {
+		m.proc.Kill()
+	}
+}
+
+// prepare gives the place a new incarnation. Its last worker is proved dead, and nobody
+// uses what it has left. The caller holds mu.
+func (p *Pool) prepare(m *member) {
+	p.incarnation = p.nextIncarnation()
+	m.incarnation = p.incarnation
+	m.proc, m.isReady, m.startErr = nil, false, nil
+	m.up = make(chan struct{})
+	completions := p.mem.completions(m.index)
+	completions.Reset(0)
+	m.done = completions.Consumer(0)
+	area := &p.mem.workers[m.index]
+	area.cancel.Store(0)
+	area.status.Store(uint32(starting))
+	p.starts++
+}
+
+// nextIncarnation returns a number that no living worker has.
+func (p *Pool) nextIncarnation() uint32 {
+	n := p.incarnation
+	for {
+		n = n%maxIncarnation + 1
+		taken := false
+		for _, m := range p.members {
+			taken = taken || m.incarnation == n
+		}
+		if !taken {
+			return n
+		}
+	}
+}
+
+// workerEnv carries to a worker what it needs before it has mapped the memory.
+const workerEnv = "SHMKIT_POOL_WORKER"
+
+// launch starts a worker in m's place. It does not wait until it is ready.
+func (p *Pool) launch(m *member) error {
+	crash, err := sys.Memfd("shmkit-crash", crashBytes)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.prepare(m)
+	incarnation := m.incarnation
+	p.mu.Unlock()
+	proc, err := workerEntry.Start(process.Options{
+		Name: fmt.Sprintf("%s: worker %d", p.opts.Name, m.index),
+		Env: slices.Concat(p.opts.Env, []string{fmt.Sprintf("%s=%d %d %d %d", workerEnv,
+			m.index, incarnation, p.opts.GOMAXPROCS, p.opts.GOMEMLIMIT)}),
+		Dir:    p.opts.Dir,
+		Stderr: p.opts.Stderr,
+		Files:  []*os.File{p.seg.File(), crash},
+	})
+	if err != nil {
+		crash.Close()
+		return fmt.Errorf("start worker %d: %w", m.index, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.proc, m.crash = proc, crash
+	if m.doomed {
+		proc.Kill()
+	}
+	p.watchers.Add(1)
+	go func() {
+		defer p.watchers.Done()
+		<-proc.Done()
+		p.exited(m)
+	}()
+	return nil
+}
+
+// report takes note of a worker that is ready, or cannot start.
+func (p *Pool) report(m *member) {
+	if m.isReady || m.startErr != nil {
+		return
+	}
+	switch bootStatus(p.mem.workers[m.index].status.Load()) { // pairs with the store in worker.report
+	case serving:
+		m.isReady = true
+		p.startFailures = 0
+		close(m.up)
+	case refused:
+		boot := append([]byte(nil), p.mem.boot(m.index)...)
+		n := min(binary.LittleEndian.Uint32(boot), bootBytes-4)
+		m.startErr = fmt.Errorf("start worker %d: %w", m.index, decodeRemote("init", boot[4:4+n]))
+		close(m.up)
+	}
+}
+
+// exited takes care of what a dead worker has left: nothing of it is changing any more.
+func (p *Pool) exited(m *member) {
+	died := m.obituary()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reap()
+	p.inherit(m, died)
+	p.crowd.forget(m.index)
+	if !m.isReady && m.startErr == nil {
+		p.report(m)
+	}
+	if !m.isReady && m.startErr == nil {
+		m.startErr = fmt.Errorf("start worker %d: %w", m.index, died)
+		close(m.up)
+	}
+	wasReady := m.isReady
+	m.proc, m.isReady = nil, false
+	if p.phase < stopping && p.broken == nil {
+		p.deaths++
+		p.rehint() // of tasks that it was about to claim
+		p.crowd.wakeAll()
+		p.replace(m, wasReady)
+	}
+}
+
+// inherit ends the tasks of a dead worker. Those that it finished without saying so
+// have their results; those that it ran fail.
+func (p *Pool) inherit(m *member, died *WorkerDiedError) {
+	for i := range p.entries {
+		e := &p.entries[i]
+		if !e.live {
+			continue
+		}
+		s := &p.mem.slots[i]
+		w := word(s.word.Load())
+		if w.gen() != e.gen || w.worker() != m.incarnation {
+			continue
+		}
+		switch w.state() {
+		case done, failed:
+			p.collect(uint32(i), m, w.state() == failed)
+		case running, doomed:
+			if e.task != nil {
+				p.failed++
+				e.task.base().fail(died.during(e.def.name))
+			}
+			e.ahead = false
+			p.retire(uint32(i))
+			p.ended()
+		}
+	}
+}
+
+// during returns a copy for one task: failed futures share no error.
+func (e *WorkerDiedError) during(fn string) *WorkerDiedError {
+	own := *e
+	own.Func = fn
+	return &own
+}
+
+// crashBytes bounds the traceback that is kept of a worker.
+const crashBytes = 1 << 20
+
+// obituary says how the worker ended, and closes its crash file.
+func (m *member) obituary() *WorkerDiedError {
+	e := &WorkerDiedError{Pid: m.proc.Pid(), ExitCode: m.proc.ExitCode()}
+	var exit *process.ExitError
+	if errors.As(m.proc.Wait(context.Background()), &exit) {
+		e.ExitCode = exit.Code
+		if exit.Signal != nil {
+			e.Signal = exit.Signal.String()
+		}
+	}
+	text, err := io.ReadAll(io.NewSectionReader(m.crash, 0, crashBytes))
+	if err == nil {
+		e.Traceback = strings.Trim(string(text), "\x00\n")
+	}
+	m.crash.Close()
+	return e
+}
+
+const (
+	maxStartFailures = 8 // in a row, before a pool gives up
+	firstDelay       = 10 * time.Millisecond
+	maxDelay         = 5 * time.Second
+)
+
+// replace starts a new worker in the place of a dead one, after a while if that one
+// did not start. While the pool itself starts, its New fails instead. The caller holds mu.
+func (p *Pool) replace(m *member, wasReady bool) {
+	if !p.started {
+		return
+	}
+	delay := time.Duration(0)
+	if !wasReady {
+		p.startFailures++
+		delay = min(firstDelay<<(p.startFailures-1), maxDelay)
+		if p.startFailures >= maxStartFailures {
+			p.fail(fmt.Errorf("pool %q: no worker starts: %w", p.opts.Name, m.startErr))
+			return
+		}
+	}
+	p.watchers.Add(1)
+	go func() {
+		defer p.watchers.Done()
+		p.relaunch(m, delay)
+	}()
+}
+
+// relaunch waits until nothing of the last worker is in use, and for delay.
+func (p *Pool) relaunch(m *member, delay time.Duration) {
+	m.copies.Wait()
+	off, size := p.mem.region(m.index + 1)
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.quit:
+		return
+	}
+	err := p.seg.Punch(off, size) // what it had allocated; its books died with it
+	if err == nil {
+		err = p.launch(m)
+	}
+	if err == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.startErr = err
+	if p.phase < stopping && p.broken == nil {
+		p.replace(m, false)
+	}
+}

@@ -1,0 +1,157 @@
+package pool
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shmkit/shmkit/internal/sys"
+)
+
+// An order names the task whose context has ended, and why: 20 bits of slot, 40 of
+// generation, and a reason.
+type order uint64
+
+const (
+	reasonCanceled = 1
+	reasonDeadline = 2
+)
+
+func makeOrder(slot uint32, gen uint64, reason uint64) order {
+	return order(slot)<<44 | order(gen)<<4 | order(reason)
+}
+
+func (o order) names(slot uint32, gen uint64) bool { return o>>4 == makeOrder(slot, gen, 0)>>4 }
+
+func (o order) err() error {
+	if o&15 == reasonDeadline {
+		return context.DeadlineExceeded
+	}
+	return context.Canceled
+}
+
+// order tells the worker that runs the task in slot i that its context has ended. The
+// caller holds mu. It is a message to one task: the next overwrites it.
+func (p *Pool) order(i uint32, w word, err error) {
+	if w.state() != running {
+		return
+	}
+	reason := uint64(reasonCanceled)
+	if err == context.DeadlineExceeded {
+		reason = reasonDeadline
+	}
+	for _, m := range p.members {
+		if m.incarnation == w.worker() {
+			area := &p.mem.workers[m.index]
+			area.cancel.Store(uint64(makeOrder(i, w.gen(), reason))) // pairs with the load in taskContext.check
+			area.cancelSeq.Add(1)                                    // pairs with the load in worker.watch
+			sys.FutexWake(&area.cancelSeq, 1)
+			return
+		}
+	}
+}
+
+// A taskContext is the context of one task in a worker. It costs nothing until it is used: as
+// long as nobody has asked it anything, the next task gets the same one.
+type taskContext struct {
+	worker *worker
+	slot   uint32
+	gen    uint64
+	used   atomic.Bool
+
+	mu   sync.Mutex
+	err  error
+	done chan struct{}
+}
+
+var _ context.Context = (*taskContext)(nil)
+
+// context returns the context of the task in slot i.
+func (w *worker) context(i uint32, gen uint64) *taskContext {
+	if w.ctx == nil || w.ctx.used.Load() {
+		w.ctx = &taskContext{worker: w}
+	}
+	w.ctx.slot, w.ctx.gen = i, gen
+	return w.ctx
+}
+
+// endContext ends the context of a task that has returned.
+func (w *worker) endContext() {
+	if c := w.ctx; c != nil && c.used.Load() {
+		w.current.CompareAndSwap(c, nil)
+		c.end(context.Canceled)
+	}
+}
+
+func (c *taskContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (c *taskContext) Value(any) any               { return nil }
+
+// Err looks at the shared word itself, so that a computation can ask often and cheaply.
+func (c *taskContext) Err() error {
+	c.used.Store(true)
+	c.check()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+func (c *taskContext) Done() <-chan struct{} {
+	c.used.Store(true)
+	c.mu.Lock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.err != nil {
+			close(c.done)
+		}
+	}
+	done := c.done
+	c.mu.Unlock()
+	c.worker.watchFor(c)
+	return done
+}
+
+// check ends the context if the parent has said so.
+func (c *taskContext) check() {
+	if o := order(c.worker.area.cancel.Load()); o.names(c.slot, c.gen) { // pairs with the store in Pool.order
+		c.end(o.err())
+	}
+}
+
+func (c *taskContext) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = err
+		if c.done != nil {
+			close(c.done)
+		}
+	}
+}
+
+var watchOnce sync.Once
+
+// watchFor makes c's channel close when the parent says so. The thread that waits for the word
+// is started by the first task that asks.
+func (w *worker) watchFor(c *taskContext) {
+	c.mu.Lock()
+	ended := c.err != nil
+	c.mu.Unlock()
+	if ended {
+		return
+	}
+	w.current.Store(c)
+	watchOnce.Do(func() { go w.watch() })
+	c.check() // after current was stored: watch may have looked before
+}
+
+// watch waits for orders for as long as the process lives.
+func (w *worker) watch() {
+	for {
+		seq := w.area.cancelSeq.Load() // pairs with the Add in Pool.order
+		if c := w.current.Load(); c != nil {
+			c.check()
+		}
+		sys.FutexWait(&w.area.cancelSeq, seq, -1)
+	}
+}
