@@ -14,10 +14,7 @@ import (
 
 // The private flag is left out on purpose: the words lie in memory that is
 // shared between processes, and a private futex is keyed by address space.
-const (
-	futexWait = 0
-	futexWake = 1
-)
+const futexWake = 1
 
 // All, given to [FutexWake], wakes every waiter.
 const All = math.MaxInt32
@@ -29,20 +26,7 @@ const All = math.MaxInt32
 // The call goes through Syscall6, so that the scheduler can use the processor
 // for other goroutines; the goroutine costs a thread while it sleeps.
 func FutexWait(word *atomic.Uint32, val uint32, timeout time.Duration) (timedOut bool) {
-	var ts *unix.Timespec
-	if timeout >= 0 {
-		t := unix.NsecToTimespec(int64(timeout))
-		ts = &t
-	}
-	_, _, errno := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWait,
-		uintptr(val), uintptr(unsafe.Pointer(ts)), 0, 0)
-	switch errno {
-	case 0, unix.EAGAIN, unix.EINTR:
-		return false
-	case unix.ETIMEDOUT:
-		return true
-	}
-	panic(fmt.Sprintf("sys: futex wait on %p: %v", word, errno))
+	return FutexWaitAs(word, val, timeout, math.MaxUint32)
 }
 
 // FutexWake wakes up to n sleepers of word and returns how many it woke. It never
