@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/shmkit/shmkit/internal/backoff"
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/sys"
 	"github.com/shmkit/shmkit/shm"
 )
 
@@ -66,6 +66,7 @@ func (a *answer) fail(e remoteError) {
 type results struct {
 	heap heap
 	mem  *memory
+	wake *atomic.Uint32 // to sleep on
 	live []extent
 }
 
@@ -76,14 +77,18 @@ const (
 )
 
 func newResults(seg *shm.Segment, m *memory, index int) results {
-	r := results{mem: m, heap: heap{seg: seg}}
+	r := results{mem: m, heap: heap{seg: seg}, wake: &m.workers[index].wake}
 	r.heap.off, r.heap.size = m.region(index + 1)
 	return r
 }
 
-// roomTimeout is how long a result waits for the parent to copy earlier ones. The
-// parent does so at once: when it does not, it is stopped, or this is a bug.
-const roomTimeout = 30 * time.Second
+// roomTimeout is how long a result waits for the parent to copy earlier ones, and
+// roomStep the time between two looks. The parent does so within checkEvery: when it does
+// not, it is stopped, or this is a bug.
+const (
+	roomTimeout = 30 * time.Second
+	roomStep    = 200 * time.Microsecond
+)
 
 // alloc returns the offset of n bytes, waiting for the parent if its region is full.
 func (r *results) alloc(n int64) (int64, error) {
@@ -104,8 +109,8 @@ func (r *results) alloc(n int64) (int64, error) {
 		} else if time.Now().After(deadline) {
 			return 0, fmt.Errorf("%w: earlier results fill it", err)
 		}
-		for s := backoff.For(50 * time.Microsecond); s.Once(); {
-		}
+		// In bounded steps: the parent does not say when it has copied.
+		sys.FutexWait(r.wake, r.wake.Load(), roomStep)
 	}
 }
 

@@ -33,6 +33,8 @@ type WorkerDiedError struct {
 	Signal    string // such as "killed"; empty if the worker exited
 	ExitCode  int    // -1 if a signal ended it
 	Traceback string // what the Go runtime wrote when it crashed; empty after SIGKILL or os.Exit
+
+	cause error // why it did not reach its first task, if that is known
 }
 
 func (e *WorkerDiedError) Error() string {
@@ -49,8 +51,14 @@ func (e *WorkerDiedError) Error() string {
 	if first, _, _ := strings.Cut(e.Traceback, "\n"); first != "" {
 		fmt.Fprintf(&s, ": %s", first)
 	}
+	if e.cause != nil {
+		fmt.Fprintf(&s, ": %v", e.cause)
+	}
 	return s.String()
 }
+
+// Unwrap returns why the worker did not start, if that is known.
+func (e *WorkerDiedError) Unwrap() error { return e.cause }
 
 // Is makes errors.Is(err, ErrWorkerDied) true.
 func (e *WorkerDiedError) Is(target error) bool { return target == ErrWorkerDied }

@@ -21,6 +21,11 @@ type badError struct{}
 
 func (badError) Error() string { panic("no text") }
 
+type badIs struct{}
+
+func (badIs) Error() string { return "bad is" }
+func (badIs) Is(error) bool { panic("no answer") }
+
 var misbehave = Func("misbehave", func(_ context.Context, how string) (int, error) {
 	switch how {
 	case "error":
@@ -41,6 +46,8 @@ var misbehave = Func("misbehave", func(_ context.Context, how string) (int, erro
 		m["x"] = 1
 	case "goexit":
 		runtime.Goexit()
+	case "panic bad error":
+		panic(badIs{})
 	case "bad error":
 		return 0, badError{}
 	case "exit 0":
@@ -52,14 +59,15 @@ var misbehave = Func("misbehave", func(_ context.Context, how string) (int, erro
 func TestTaskErrors(t *testing.T) {
 	p := start(t, Options{Workers: 1})
 	for how, text := range map[string]string{
-		"error":       "misbehave: plain",
-		"sentinel":    "misbehave: open: ours\nfile does not exist",
-		"long":        "misbehave: " + strings.Repeat("x", 1<<20),
-		"panic":       "misbehave: panic: boom",
-		"panic error": "misbehave: panic: ours",
-		"nil map":     "misbehave: panic: assignment to entry in nil map",
-		"goexit":      "misbehave: the task called runtime.Goexit",
-		"bad error":   "misbehave: (pool.badError, whose Error method panicked: no text)",
+		"error":           "misbehave: plain",
+		"sentinel":        "misbehave: open: ours\nfile does not exist",
+		"long":            "misbehave: " + strings.Repeat("x", 1<<20),
+		"panic":           "misbehave: panic: boom",
+		"panic error":     "misbehave: panic: ours",
+		"nil map":         "misbehave: panic: assignment to entry in nil map",
+		"goexit":          "misbehave: the task called runtime.Goexit",
+		"panic bad error": "misbehave: panic: bad is",
+		"bad error":       "misbehave: (pool.badError, whose Error method panicked: no text)",
 	} {
 		t.Run(how, func(t *testing.T) {
 			_, err := misbehave.Call(t.Context(), p, how)

@@ -93,17 +93,15 @@ var poll = Func("poll", func(ctx context.Context, x int) (int, error) {
 var keptContexts []context.Context
 
 var keep = Func("keep", func(ctx context.Context, ask bool) (int, error) {
+	defer func() { keptContexts = append(keptContexts, ctx) }()
 	ended := 0
 	for _, old := range keptContexts {
 		if old.Err() != nil {
 			ended++
 		}
 	}
-	if ask {
-		if ctx.Err() != nil {
-			return 0, ctx.Err()
-		}
-		keptContexts = append(keptContexts, ctx)
+	if ask && ctx.Err() != nil {
+		return 0, ctx.Err()
 	}
 	return ended, nil
 })
@@ -111,7 +109,7 @@ var keep = Func("keep", func(ctx context.Context, ask bool) (int, error) {
 func TestTaskContextEndsWithItsTask(t *testing.T) {
 	p := start(t, Options{Workers: 1})
 	for i := range 5 {
-		ended, err := keep.Call(t.Context(), p, true)
+		ended, err := keep.Call(t.Context(), p, i%2 == 0)
 		require.NoError(t, err)
 		require.Equal(t, i, ended, "contexts of tasks that have returned have ended")
 	}

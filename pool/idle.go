@@ -55,8 +55,9 @@ func (w *worker) spin() (found bool) {
 	return found
 }
 
-// leave gives up the post of one who looks. Wakes were left out because of it: if there
-// is more than one task, the next worker is woken now.
+// leave takes this worker out of a set. While it was in it, wakes were left out because of
+// it, or of the one who woke it: if there is more than one task, the next worker is woken
+// now, and does the same.
 func (w *worker) leave(bitmap bitmap, found bool) {
 	unset(bitmap, w.index) // a full fence; pairs with the look in crowd.call
 	if !found {
@@ -85,7 +86,7 @@ func (w *worker) nap() (found bool) {
 		return false
 	}
 	set(idle.nappers[:], w.index)
-	for !found && w.crowd.awakeBesides(w.index) && w.busyElsewhere() {
+	for again := true; again && !found && w.crowd.awakeBesides(w.index); again = w.busyElsewhere() {
 		wake := w.area.wake.Load()
 		if w.mem.ctl.stop.Load() != 0 {
 			break
@@ -106,6 +107,6 @@ func (w *worker) sleep() {
 	if w.mem.ready.Empty() && w.mem.ctl.stop.Load() == 0 {
 		sys.FutexWait(&w.area.wake, wake, -1)
 	}
-	unset(idle.sleepers[:], w.index)
+	w.leave(idle.sleepers[:], !w.mem.ready.Empty())
 	w.idling.since, w.idling.head = time.Now(), w.mem.ready.Head()
 }

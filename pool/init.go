@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -100,4 +101,16 @@ func runInit(ctx context.Context, b []byte) (err error) {
 		return fmt.Errorf("initialiser %q is not registered in the worker", name)
 	}
 	return in.run(ctx, append([]byte(nil), b[4+n:]...))
+}
+
+// prepareWorker runs the initialiser in a goroutine of its own, so that one that ends it
+// by runtime.Goexit does not end the worker's main goroutine.
+func prepareWorker(b []byte) error {
+	result := make(chan error, 1)
+	go func() {
+		err := errors.New("initialiser called runtime.Goexit")
+		defer func() { result <- err }()
+		err = runInit(context.Background(), b)
+	}()
+	return <-result
 }

@@ -3,8 +3,11 @@
 package pool
 
 import (
+	"context"
 	"fmt"
 	"math"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -52,10 +55,13 @@ func TestWraps(t *testing.T) {
 func TestCorruption(t *testing.T) {
 	for name, corrupt := range map[string]func(p *Pool){
 		"slot out of range": func(p *Pool) {
-			p.mem.completions(0).Producer(1).TryPush(1 << 30) // position 0 was the report of its start
+			p.mem.completions(0).Producer(0).TryPush(1 << 30)
 		},
 		"result too long": func(p *Pool) { forge(p, func(s *slot) { s.resKind, s.resLen = inline, 17 }) },
 		"near too long":   func(p *Pool) { forge(p, func(s *slot) { s.resKind, s.resLen = near, nearBytes+1 }) },
+		"impossible word": func(p *Pool) { p.mem.slots[runningSlot(p)].word.Store(uint64(makeWord(running, 999, 1))) },
+		"freed by itself": func(p *Pool) { p.mem.slots[runningSlot(p)].word.Store(0) },
+		"stop flag":       func(p *Pool) { p.mem.ctl.stop.Store(1) },
 		"unknown place":   func(p *Pool) { forge(p, func(s *slot) { s.resKind = 77 }) },
 		"outside the region": func(p *Pool) {
 			forge(p, func(s *slot) { s.resKind, s.resLen, s.res = distant, 1<<63, [16]byte{1, 2, 3, 4, 5, 6, 7, 8} })
@@ -96,7 +102,7 @@ func forge(p *Pool, write func(*slot)) {
 	w := word(s.word.Load())
 	write(s)
 	s.word.Store(uint64(makeWord(done, w.worker(), w.gen())))
-	p.mem.completions(0).Producer(1).TryPush(uint32(i))
+	p.mem.completions(0).Producer(0).TryPush(uint32(i))
 }
 
 // Hints that are stale, doubled or lost change nothing.
@@ -128,6 +134,81 @@ func TestHintsAreOnlyHints(t *testing.T) {
 	y, err := f.Wait(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 49, y)
+}
+
+// Wakes that were left out because somebody was looking are made up for by a chain:
+// each worker that is woken wakes the next while there is work.
+func TestWakesThatWereLeftOut(t *testing.T) {
+	const workers = 4
+	p := start(t, Options{Workers: workers})
+	eventually(t, "all workers sleep", func() bool { return p.crowd.count(p.crowd.idle.sleepers[:]) == workers })
+	set(p.crowd.idle.spinners[:], 0) // one that is not scheduled
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range workers {
+		_, err := block.Go(ctx, p, 0)
+		require.NoError(t, err)
+	}
+	p.mu.Lock() // nobody in the parent can help now
+	defer p.mu.Unlock()
+	unset(p.crowd.idle.spinners[:], 0)
+	p.crowd.wake(0)
+	eventually(t, "all tasks run", func() bool {
+		n := 0
+		for i := range p.mem.slots {
+			if word(p.mem.slots[i].word.Load()).state() == running {
+				n++
+			}
+		}
+		return n == workers
+	})
+}
+
+// Results are taken, and replacements noticed, also when nobody waits.
+func TestNobodyWaits(t *testing.T) {
+	p := start(t, Options{Workers: 1, Queue: 4, Memory: 1 << 20})
+	require.NoError(t, syscall.Kill(p.Workers()[0].Pid, syscall.SIGKILL))
+	eventually(t, "the replacement is ready", func() bool {
+		s := p.Stats()
+		return s.Deaths == 1 && s.Workers == 1
+	})
+	for range 5 {
+		_, err := grow.Go(t.Context(), p, 300<<10)
+		require.NoError(t, err)
+	}
+	eventually(t, "all have ended", func() bool { return p.Stats().Succeeded == 5 })
+	require.EqualValues(t, 1, p.Stats().Deaths)
+}
+
+// A slot that is handed to a waiting caller while the pool is terminated is not used.
+func TestTerminateWithWaiters(t *testing.T) {
+	for range 20 {
+		p, err := New(Options{Workers: 1, Queue: 1})
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		busy := make(chan struct{}, 1<<20)
+		for range 32 {
+			wg.Go(func() {
+				for {
+					if _, err := square.Call(context.Background(), p, 1); err != nil {
+						assert.ErrorIs(t, err, ErrClosed)
+						return
+					}
+					select {
+					case busy <- struct{}{}:
+					default:
+					}
+				}
+			})
+		}
+		for range 10 {
+			receive(t, busy)
+		}
+		p.Terminate()
+		done := make(chan struct{})
+		go func() { wg.Wait(); close(done) }()
+		receive(t, done)
+	}
 }
 
 func TestStats(t *testing.T) {

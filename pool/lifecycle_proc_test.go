@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,6 +40,8 @@ var setup = InitFunc("setup", func(_ context.Context, s settings) error {
 		panic("bad set-up")
 	case "sentinel":
 		return errOurs
+	case "goexit":
+		runtime.Goexit()
 	}
 	return errors.New(s.Fail)
 })
@@ -68,6 +71,7 @@ func TestInitFails(t *testing.T) {
 		"exit":                   "exited with status 9",
 		"panic":                  "bad set-up",
 		"sentinel":               "ours",
+		"goexit":                 "initialiser called runtime.Goexit",
 	} {
 		p, err := New(Options{Workers: 2, Init: setup.With(settings{Fail: fail})})
 		require.Nil(t, p)

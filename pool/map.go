@@ -126,9 +126,12 @@ func (f *Function[In, Out]) newMapping(ctx context.Context, p *Pool) *mapping[In
 // feed has written.
 func (m *mapping[In, Out]) feed(xs iter.Seq[In], started func(*mapItem[In, Out]), done func()) {
 	defer done()
+	returned := false
 	defer func() {
 		if v := recover(); v != nil {
 			m.panic = &iteratorPanic{value: v, stack: debug.Stack()}
+		} else if !returned {
+			m.panic = &iteratorPanic{value: "runtime.Goexit was called"}
 		}
 	}()
 	index := 0
@@ -136,6 +139,7 @@ func (m *mapping[In, Out]) feed(xs iter.Seq[In], started func(*mapItem[In, Out])
 		select {
 		case m.credits <- struct{}{}:
 		case <-m.ctx.Done():
+			returned = true
 			return
 		}
 		it := &mapItem[In, Out]{index: index, in: x}
@@ -143,6 +147,7 @@ func (m *mapping[In, Out]) feed(xs iter.Seq[In], started func(*mapItem[In, Out])
 		started(it) // has room: there are as many places as credits
 		index++
 	}
+	returned = true
 }
 
 func (m *mapping[In, Out]) release() { <-m.credits }

@@ -36,27 +36,28 @@ type Pool struct {
 	users    sync.WaitGroup // who reads or writes the mapping without the lock
 	watchers sync.WaitGroup // who waits for workers
 
-	mu          sync.Mutex // guards what follows
-	phase       phase
-	started     bool  // every worker was ready once
-	broken      error // why the pool cannot go on
-	entries     []entry
-	freeSlots   []uint32
-	ready       *ring.HintsProducer
-	unhinted    bool
-	heap        heap
-	scratch     [nearBytes]byte // a small result on its way to its future
-	freed       chan struct{}   // closed, and made anew, when an argument is freed
-	members     []*member
-	incarnation uint32
-	outstanding int // accepted and not yet ended
-	watched     int // promises and others for whom the reaper works
-	reaperIdle  bool
-	waiters     []*slotWaiter
+	mu           sync.Mutex // guards what follows
+	phase        phase
+	started      bool  // every worker was ready once
+	broken       error // why the pool cannot go on
+	entries      []entry
+	freeSlots    []uint32
+	ready        *ring.HintsProducer
+	unhinted     bool
+	heap         heap
+	scratch      [nearBytes]byte // a small result on its way to its future
+	freed        chan struct{}   // closed, and made anew, when an argument is freed
+	members      []*member
+	incarnation  uint32
+	outstanding  int    // accepted and not yet ended
+	watched      int    // promises and others for whom the reaper works
+	resting      bool   // the reaper waits for kick
+	dormant      bool   // it does so without a bound
+	lastAccepted uint64 // when it last began to rest
+	waiters      []*slotWaiter
 
 	accepted, succeeded, failed, cancelled uint64
 	deaths, starts                         uint64
-	startFailures                          int
 }
 
 // A phase is where a pool stands in its life.
@@ -137,7 +138,6 @@ func newPool(o Options, seg *shm.Segment, m *memory) *Pool {
 func (p *Pool) start() error {
 	p.reaper.Go(p.reapLoop)
 	p.mu.Lock()
-	p.watch() // the workers' reports
 	for i := range p.opts.Workers {
 		p.members = append(p.members, p.newMember(i))
 	}
@@ -159,14 +159,13 @@ func (p *Pool) start() error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.watched--
 	p.started = true
 	for _, m := range members {
 		if m.proc == nil { // died since it was ready
 			p.replace(m, true)
 		}
 	}
-	return nil
+	return p.broken
 }
 
 // Close waits until every accepted task has ended, ends the workers and frees

@@ -18,6 +18,9 @@ func (p *Pool) reap() (n int) {
 		return 0
 	}
 	for _, m := range p.members {
+		if !m.reported {
+			p.report(m)
+		}
 		before := n
 		for range p.mem.geo.slots {
 			i, ok := m.done.Next()
@@ -39,10 +42,6 @@ func (p *Pool) reap() (n int) {
 
 // settle acts on worker m's report about slot i: a hint, which may be stale.
 func (p *Pool) settle(i uint32, m *member) {
-	if i == statusReport {
-		p.report(m)
-		return
-	}
 	if int(i) >= len(p.entries) {
 		p.corrupted("worker %d reports slot %d of %d", m.pid(), i, len(p.entries))
 		return
@@ -192,10 +191,7 @@ func (p *Pool) reapOnce() bool {
 		return false
 	}
 	if p.watched == 0 {
-		p.reaperIdle = true
-		p.mu.Unlock()
-		_, alive := <-p.kick
-		return alive
+		return p.rest()
 	}
 	if p.reap() > 0 {
 		p.mu.Unlock()
@@ -210,22 +206,55 @@ func (p *Pool) reapOnce() bool {
 	p.mu.Unlock()
 	if p.bell.sleep(checkEvery) {
 		p.mu.Lock()
-		p.rehint()
-		if p.outstanding > 0 && !p.mem.ready.Empty() {
-			p.crowd.wakeAll()
-		}
+		p.check()
 		p.mu.Unlock()
 	}
 	return true
 }
 
+// rest waits until somebody needs the reaper. As long as there are tasks, or were since
+// the last look, it looks now and then, because their callers may not; then it waits without
+// a bound. The caller holds mu, which is released.
+func (p *Pool) rest() (alive bool) {
+	p.resting = true
+	p.dormant = p.outstanding == 0 && p.accepted == p.lastAccepted
+	p.lastAccepted = p.accepted
+	dormant := p.dormant
+	p.mu.Unlock()
+	if dormant {
+		_, alive := <-p.kick
+		return alive
+	}
+	timer := time.NewTimer(checkEvery)
+	defer timer.Stop()
+	select {
+	case _, alive := <-p.kick:
+		return alive
+	case <-timer.C:
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.resting && p.phase != gone {
+		<-p.kick // sent at the last moment
+	}
+	p.resting = false
+	p.reap()
+	p.check()
+	return p.phase != gone
+}
+
+// kickReaper ends the reaper's rest. The caller holds mu.
+func (p *Pool) kickReaper() {
+	if p.resting {
+		p.resting, p.dormant = false, false
+		p.kick <- struct{}{} // has room: the reaper takes it before it rests again
+	}
+}
+
 // watch asks the reaper to work. The caller holds mu, and lowers watched again.
 func (p *Pool) watch() {
 	p.watched++
-	if p.reaperIdle {
-		p.reaperIdle = false
-		p.kick <- struct{}{} // has room: the reaper is idle
-	}
+	p.kickReaper()
 }
 
 // stopReaper ends the reaper, which may sleep on its bell or wait to be kicked.
@@ -233,7 +262,7 @@ func (p *Pool) stopReaper() {
 	p.mu.Lock()
 	p.phase = gone
 	close(p.kick)
-	p.reaperIdle = false
+	p.resting = false
 	p.mu.Unlock()
 	p.bell.word.Store(1)
 	p.bell.ring()

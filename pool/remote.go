@@ -52,21 +52,21 @@ func (e remoteError) encode() []byte {
 	return b
 }
 
-// encodeWithin returns e in at most n bytes, 256 or more: first the stack goes, then the end of
-// the message, then the sentinels. An error always arrives.
+// encodeWithin returns e in at most n bytes, 256 or more: first the stack goes, then the
+// sentinels, if they are what is large, then the end of the message. An error always arrives.
 func (e remoteError) encodeWithin(n int) []byte {
 	b := e.encode()
 	if len(b) > n {
 		e.Stack = ""
 		b = e.encode()
 	}
+	if len(b) > n && len(e.Sentinels) > n/2 {
+		e.Sentinels = ""
+		b = e.encode()
+	}
 	if over := len(b) - n; over > 0 {
 		const padding = 8
 		e.Message = e.Message[:max(len(e.Message)-over-padding, 0)]
-		b = e.encode()
-	}
-	if len(b) > n {
-		e.Sentinels = ""
 		b = e.encode()
 	}
 	return b

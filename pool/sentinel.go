@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
+	"maps"
 	"os"
 	"strings"
 	"sync"
+
+	"github.com/shmkit/shmkit/shm"
 )
 
 // sentinels are the errors that keep their identity on the way from a worker.
 var sentinels = struct {
 	sync.Mutex
-	names  []string
 	byName map[string]error
 }{byName: map[string]error{}}
 
@@ -25,6 +28,7 @@ func init() {
 		"fs.ErrNotExist": fs.ErrNotExist, "fs.ErrClosed": fs.ErrClosed,
 		"os.ErrDeadlineExceeded": os.ErrDeadlineExceeded, "errors.ErrUnsupported": errors.ErrUnsupported,
 		"context.Canceled": context.Canceled, "context.DeadlineExceeded": context.DeadlineExceeded,
+		"pool.ErrTooLarge": ErrTooLarge, "pool.ErrClosed": ErrClosed, "shm.ErrNoMemory": shm.ErrNoMemory,
 	} {
 		addSentinel(name, err)
 	}
@@ -53,21 +57,37 @@ const nameSeparator = "\x00"
 func addSentinel(name string, err error) {
 	sentinels.Lock()
 	defer sentinels.Unlock()
-	sentinels.names = append(sentinels.names, name)
 	sentinels.byName[name] = err
 }
 
 // sentinelsIn names the registered errors that err wraps.
 func sentinelsIn(err error) string {
-	sentinels.Lock()
-	defer sentinels.Unlock()
 	var found []string
-	for _, name := range sentinels.names {
-		if errors.Is(err, sentinels.byName[name]) {
+	for name, sentinel := range allSentinels() {
+		if is(err, sentinel) {
 			found = append(found, name)
 		}
 	}
 	return strings.Join(found, nameSeparator)
+}
+
+// allSentinels yields the registered errors; the lock is not held while the loop's body
+// runs.
+func allSentinels() iter.Seq2[string, error] {
+	sentinels.Lock()
+	all := maps.Clone(sentinels.byName)
+	sentinels.Unlock()
+	return maps.All(all)
+}
+
+// is is errors.Is, which calls the user's methods. They may panic.
+func is(err, target error) (found bool) {
+	defer func() {
+		if recover() != nil {
+			found = false
+		}
+	}()
+	return errors.Is(err, target)
 }
 
 // sentinelsNamed is the reverse; names that this process does not know are left out.

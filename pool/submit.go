@@ -73,13 +73,16 @@ func (p *Pool) waitForSlot(ctx context.Context) (uint32, error) {
 	}
 	p.mu.Lock()
 	p.watched--
-	switch {
-	case w.ok && ctx.Err() != nil:
-		p.releaseSlot(w.slot) // handed over at the last moment: to the next
-		p.ended()
-		return 0, ctx.Err()
-	case w.ok:
-		return w.slot, nil
+	if w.ok {
+		err := ctx.Err()
+		if p.broken != nil || p.phase >= terminated { // meanwhile; a closing pool counts on the task
+			err = p.accepting()
+		}
+		if err != nil {
+			p.releaseSlot(w.slot) // to the next
+			p.ended()
+		}
+		return w.slot, err
 	}
 	for i, other := range p.waiters {
 		if other == w {
@@ -131,6 +134,9 @@ func (p *Pool) publish(ctx context.Context, i uint32, task receiver) {
 	}
 	p.hint(i)
 	p.crowd.call()
+	if p.dormant {
+		p.kickReaper()
+	}
 }
 
 // hint pushes slot i's number unless one is still ahead. The slot's word was stored, with

@@ -27,15 +27,17 @@ type member struct {
 	proc        *process.Process
 	crash       *os.File // where the Go runtime writes its last words
 	done        *ring.HintsConsumer
+	reported    bool // it has said, or shown by its death, whether it is ready
 	isReady     bool
 	startErr    error
+	failures    int            // to start, in a row
 	up          chan struct{}  // closed when it is ready or has failed to start
 	copies      sync.WaitGroup // of results that lie in its region
 	doomed      bool           // killed because the pool ends
 }
 
 func (p *Pool) newMember(i int) *member {
-	m := &member{pool: p, index: i, up: make(chan struct{})}
+	m := &member{pool: p, index: i, reported: true, up: make(chan struct{})}
 	m.done = p.mem.completions(i).Consumer(0)
 	return m
 }
@@ -61,8 +63,9 @@ func (m *member) kill() {
 func (p *Pool) prepare(m *member) {
 	p.incarnation = p.nextIncarnation()
 	m.incarnation = p.incarnation
-	m.proc, m.isReady, m.startErr = nil, false, nil
+	m.proc, m.reported, m.isReady, m.startErr = nil, false, false, nil
 	m.up = make(chan struct{})
+	p.watch() // until it reports
 	completions := p.mem.completions(m.index)
 	completions.Reset(0)
 	m.done = completions.Consumer(0)
@@ -108,12 +111,14 @@ func (p *Pool) launch(m *member) error {
 		Stderr: p.opts.Stderr,
 		Files:  []*os.File{p.seg.File(), crash},
 	})
-	if err != nil {
-		crash.Close()
-		return fmt.Errorf("start worker %d: %w", m.index, err)
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err != nil {
+		crash.Close()
+		err = fmt.Errorf("start worker %d: %w", m.index, err)
+		p.reportStart(m, err)
+		return err
+	}
 	m.proc, m.crash = proc, crash
 	if m.doomed {
 		proc.Kill()
@@ -129,20 +134,28 @@ func (p *Pool) launch(m *member) error {
 
 // report takes note of a worker that is ready, or cannot start.
 func (p *Pool) report(m *member) {
-	if m.isReady || m.startErr != nil {
-		return
-	}
 	switch bootStatus(p.mem.workers[m.index].status.Load()) { // pairs with the store in worker.report
 	case serving:
-		m.isReady = true
-		p.startFailures = 0
-		close(m.up)
+		p.reportStart(m, nil)
 	case refused:
 		boot := append([]byte(nil), p.mem.boot(m.index)...)
 		n := min(binary.LittleEndian.Uint32(boot), bootBytes-4)
-		m.startErr = fmt.Errorf("start worker %d: %w", m.index, decodeRemote("init", boot[4:4+n]))
-		close(m.up)
+		p.reportStart(m, fmt.Errorf("start worker %d: %w", m.index, decodeRemote("init", boot[4:4+n])))
 	}
+}
+
+// reportStart notes, once for each incarnation, that a worker is ready or why not.
+func (p *Pool) reportStart(m *member, err error) {
+	if m.reported {
+		return
+	}
+	m.reported, m.isReady, m.startErr = true, err == nil, err
+	m.failures++
+	if m.isReady {
+		m.failures = 0
+	}
+	p.watched--
+	close(m.up)
 }
 
 // exited takes care of what a dead worker has left: nothing of it is changing any more.
@@ -153,13 +166,8 @@ func (p *Pool) exited(m *member) {
 	p.reap()
 	p.inherit(m, died)
 	p.crowd.forget(m.index)
-	if !m.isReady && m.startErr == nil {
-		p.report(m)
-	}
-	if !m.isReady && m.startErr == nil {
-		m.startErr = fmt.Errorf("start worker %d: %w", m.index, died)
-		close(m.up)
-	}
+	p.reportStart(m, fmt.Errorf("start worker %d: %w", m.index, died))
+	sys.FutexWake(p.bell.word, 1) // it may have won the bell and died before this call
 	wasReady := m.isReady
 	m.proc, m.isReady = nil, false
 	if p.phase < stopping && p.broken == nil {
@@ -213,7 +221,7 @@ func (m *member) obituary() *WorkerDiedError {
 	e := &WorkerDiedError{Pid: m.proc.Pid(), ExitCode: m.proc.ExitCode()}
 	var exit *process.ExitError
 	if errors.As(m.proc.Wait(context.Background()), &exit) {
-		e.ExitCode = exit.Code
+		e.ExitCode, e.cause = exit.Code, exit.Err
 		if exit.Signal != nil {
 			e.Signal = exit.Signal.String()
 		}
@@ -227,7 +235,7 @@ func (m *member) obituary() *WorkerDiedError {
 }
 
 const (
-	maxStartFailures = 8 // in a row, before a pool gives up
+	maxStartFailures = 8 // of one place, in a row, before a pool without any worker gives up
 	firstDelay       = 10 * time.Millisecond
 	maxDelay         = 5 * time.Second
 )
@@ -240,9 +248,8 @@ func (p *Pool) replace(m *member, wasReady bool) {
 	}
 	delay := time.Duration(0)
 	if !wasReady {
-		p.startFailures++
-		delay = min(firstDelay<<(p.startFailures-1), maxDelay)
-		if p.startFailures >= maxStartFailures {
+		delay = min(firstDelay<<(m.failures-1), maxDelay)
+		if m.failures >= maxStartFailures && !p.anyReady() {
 			p.fail(fmt.Errorf("pool %q: no worker starts: %w", p.opts.Name, m.startErr))
 			return
 		}
@@ -252,6 +259,10 @@ func (p *Pool) replace(m *member, wasReady bool) {
 		defer p.watchers.Done()
 		p.relaunch(m, delay)
 	}()
+}
+
+func (p *Pool) anyReady() bool {
+	return slices.ContainsFunc(p.members, func(m *member) bool { return m.isReady })
 }
 
 // relaunch waits until nothing of the last worker is in use, and for delay.
@@ -274,7 +285,6 @@ func (p *Pool) relaunch(m *member, delay time.Duration) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m.startErr = err
 	if p.phase < stopping && p.broken == nil {
 		p.replace(m, false)
 	}

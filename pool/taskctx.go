@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
@@ -52,13 +51,12 @@ func (p *Pool) order(i uint32, w word, err error) {
 	}
 }
 
-// A taskContext is the context of one task in a worker. It costs nothing until it is used: as
-// long as nobody has asked it anything, the next task gets the same one.
+// A taskContext is the context of one task in a worker. It is never used again for
+// another task: whoever keeps it sees it ended for good.
 type taskContext struct {
 	worker *worker
 	slot   uint32
 	gen    uint64
-	used   atomic.Bool
 
 	mu   sync.Mutex
 	err  error
@@ -67,20 +65,25 @@ type taskContext struct {
 
 var _ context.Context = (*taskContext)(nil)
 
-// context returns the context of the task in slot i.
+// contextsAtOnce is how many contexts are allocated together.
+const contextsAtOnce = 64
+
+// context returns a context for the task in slot i.
 func (w *worker) context(i uint32, gen uint64) *taskContext {
-	if w.ctx == nil || w.ctx.used.Load() {
-		w.ctx = &taskContext{worker: w}
+	if len(w.contexts) == 0 {
+		w.contexts = make([]taskContext, contextsAtOnce)
 	}
-	w.ctx.slot, w.ctx.gen = i, gen
+	w.ctx, w.contexts = &w.contexts[0], w.contexts[1:]
+	w.ctx.worker, w.ctx.slot, w.ctx.gen = w, i, gen
 	return w.ctx
 }
 
 // endContext ends the context of a task that has returned.
 func (w *worker) endContext() {
-	if c := w.ctx; c != nil && c.used.Load() {
-		w.current.CompareAndSwap(c, nil)
+	if c := w.ctx; c != nil {
 		c.end(context.Canceled)
+		w.current.CompareAndSwap(c, nil)
+		w.ctx = nil
 	}
 }
 
@@ -89,7 +92,6 @@ func (c *taskContext) Value(any) any               { return nil }
 
 // Err looks at the shared word itself, so that a computation can ask often and cheaply.
 func (c *taskContext) Err() error {
-	c.used.Store(true)
 	c.check()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,7 +99,6 @@ func (c *taskContext) Err() error {
 }
 
 func (c *taskContext) Done() <-chan struct{} {
-	c.used.Store(true)
 	c.mu.Lock()
 	if c.done == nil {
 		c.done = make(chan struct{})
@@ -136,11 +137,13 @@ var watchOnce sync.Once
 func (w *worker) watchFor(c *taskContext) {
 	c.mu.Lock()
 	ended := c.err != nil
+	if !ended {
+		w.current.Store(c) // under the lock: endContext takes it back after it has ended c
+	}
 	c.mu.Unlock()
 	if ended {
 		return
 	}
-	w.current.Store(c)
 	watchOnce.Do(func() { go w.watch() })
 	c.check() // after current was stored: watch may have looked before
 }

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/sys"
 	"github.com/shmkit/shmkit/process"
 	"github.com/shmkit/shmkit/ring"
 	"github.com/shmkit/shmkit/shm"
@@ -30,9 +30,6 @@ const (
 	refused // why stands in the boot page
 )
 
-// statusReport, in a completion ring, asks the parent to look at the worker's status.
-const statusReport = ^uint32(0)
-
 // A worker is this process, seen as what it is for its parent.
 type worker struct {
 	index       int
@@ -44,9 +41,10 @@ type worker struct {
 	completions *ring.HintsProducer
 	functions   []binding
 	results     results
-	out         answer       // of the task that runs
-	ctx         *taskContext // of the task that runs, or of the next
-	current     atomic.Pointer[taskContext]
+	out         answer                      // of the task that runs
+	ctx         *taskContext                // of the task that runs
+	contexts    []taskContext               // of the next ones
+	current     atomic.Pointer[taskContext] // whose end is watched for
 	idling      idling
 }
 
@@ -118,13 +116,13 @@ func (w *worker) prepare(crash *os.File) (err error) {
 	if w.functions, err = bind(append([]byte(nil), w.mem.table()...)); err != nil {
 		return err
 	}
-	return runInit(context.Background(), w.mem.init())
+	return prepareWorker(w.mem.init())
 }
 
 // report tells the parent this worker's status.
 func (w *worker) report(s bootStatus) {
-	w.area.status.Store(uint32(s)) // pairs with the load in Pool.report
-	w.push(statusReport)
+	w.area.status.Store(uint32(s)) // a full fence; pairs with the load in Pool.report
+	w.bell.ring()
 }
 
 // refuse tells the parent why this worker does not start.
@@ -135,12 +133,18 @@ func (w *worker) refuse(err error) {
 	w.report(refused)
 }
 
-// push puts a report into the completion ring and wakes the parent if it sleeps.
-func (w *worker) push(v uint32) {
-	if _, ok := w.completions.TryPush(v); !ok {
-		panic("pool: completion ring is full, which has room for every slot: the parent's head is wrong")
+// push tells the parent that the task in slot i has ended, and wakes it if it sleeps. The
+// ring has room for every slot, so it is full only if the parent has found ended tasks
+// without it and has not looked at the ring since.
+func (w *worker) push(i uint32) {
+	for {
+		_, ok := w.completions.TryPush(i)
+		w.bell.ring()
+		if ok {
+			return
+		}
+		sys.FutexWait(&w.area.wake, w.area.wake.Load(), roomStep)
 	}
-	w.bell.ring()
 }
 
 // serve runs tasks until the pool stops. A task that calls runtime.Goexit ends the

@@ -1,0 +1,57 @@
+package pool
+
+// check looks for what should not be, and repairs what a process that was stopped in
+// the middle of a hand-over can leave: hints that were taken and not acted on, wakes that
+// were not made. What no process can leave ends the pool. The caller holds mu.
+func (p *Pool) check() {
+	if p.phase >= stopping || p.broken != nil {
+		return
+	}
+	if p.mem.ctl.stop.Load() != 0 {
+		p.corrupted("the stop flag is set in a pool that runs")
+		return
+	}
+	for i := range p.entries {
+		if p.entries[i].live {
+			p.checkSlot(uint32(i))
+		}
+	}
+	p.rehint()
+	if p.outstanding > 0 && !p.mem.ready.Empty() {
+		p.crowd.wakeAll()
+	}
+}
+
+// checkSlot compares the word of a task's slot with what the parent knows of it.
+func (p *Pool) checkSlot(i uint32) {
+	if p.broken != nil {
+		return
+	}
+	e := &p.entries[i]
+	w := word(p.mem.slots[i].word.Load())
+	if w.gen() == e.gen {
+		if w.state() == queued && w.worker() == 0 {
+			return
+		}
+		if m := p.memberOf(w.worker()); m != nil {
+			switch w.state() {
+			case running:
+				return
+			case done, failed: // its hint is on the way, or overwritten
+				p.collect(i, m, w.state() == failed)
+				return
+			}
+		}
+	}
+	p.corrupted("slot %d, which holds task %d, says %v", i, e.gen, w)
+}
+
+// memberOf returns the place whose worker has, or had last, that incarnation.
+func (p *Pool) memberOf(incarnation uint32) *member {
+	for _, m := range p.members {
+		if m.incarnation == incarnation && incarnation != 0 {
+			return m
+		}
+	}
+	return nil
+}
