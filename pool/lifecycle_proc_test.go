@@ -330,3 +330,44 @@ func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	require.Eventually(t, is, watchdog, 2*time.Millisecond, what)
 }
+
+// switches counts how often the threads of a process were scheduled.
+func switches(t *testing.T, pid int) (n int) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for line := range strings.Lines(string(data)) {
+			var count int
+			if _, text, found := strings.Cut(line, "voluntary_ctxt_switches:"); found {
+				_, err := fmt.Sscan(text, &count)
+				require.NoError(t, err)
+				n += count
+			}
+		}
+	}
+	return n
+}
+
+// A worker without work sleeps: after a while none of its threads runs any more.
+func TestIdleWorkersSleep(t *testing.T) {
+	const quiet = time.Second
+	p := start(t, Options{Workers: 3})
+	for range 1000 {
+		same(t, p, echoInt, 1)
+	}
+	for _, w := range p.Workers() {
+		deadline := time.Now().Add(watchdog)
+		for before := -1; ; {
+			now := switches(t, w.Pid)
+			if now == before {
+				break
+			}
+			require.True(t, time.Now().Before(deadline), "worker %d still runs", w.Index)
+			before = now
+			<-time.After(quiet)
+		}
+	}
+}
