@@ -9,7 +9,7 @@ import (
 
 // spinFor is how long a waiting goroutine looks for its result itself before it sleeps. Waking
 // a sleeper costs about as much, so spinning at most doubles the wait.
-const spinFor = 50 * time.Microsecond
+const spinFor = 100 * time.Microsecond
 
 // await returns nil when the promise is finished, or ctx's error.
 func (p *Pool) await(ctx context.Context, pr *promise) error {

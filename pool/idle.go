@@ -9,7 +9,7 @@ import (
 
 const (
 	// spinIdle is how long a worker looks for its next task before it sleeps.
-	spinIdle = 50 * time.Microsecond
+	spinIdle = 100 * time.Microsecond
 
 	// napTime bounds how long a task can wait behind a long one because another worker
 	// naps instead of being woken.

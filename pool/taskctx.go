@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
@@ -23,8 +24,14 @@ func makeOrder(slot uint32, gen uint64, reason uint64) order {
 
 func (o order) names(slot uint32, gen uint64) bool { return o>>4 == makeOrder(slot, gen, 0)>>4 }
 
-func (o order) err() error {
-	if o&15 == reasonDeadline {
+func (o order) reason() uint32 { return uint32(o & 15) }
+
+// contextError returns the error for a reason, nil for none.
+func contextError(reason uint32) error {
+	switch reason {
+	case 0:
+		return nil
+	case reasonDeadline:
 		return context.DeadlineExceeded
 	}
 	return context.Canceled
@@ -58,9 +65,11 @@ type taskContext struct {
 	slot   uint32
 	gen    uint64
 
-	mu   sync.Mutex
-	err  error
-	done chan struct{}
+	reason   atomic.Uint32 // why it has ended, 0 while it has not; set once
+	awaited  atomic.Bool   // done exists
+	mu       sync.Mutex    // guards what follows
+	done     chan struct{}
+	isClosed bool // done is
 }
 
 var _ context.Context = (*taskContext)(nil)
@@ -81,8 +90,7 @@ func (w *worker) context(i uint32, gen uint64) *taskContext {
 // endContext ends the context of a task that has returned.
 func (w *worker) endContext() {
 	if c := w.ctx; c != nil {
-		c.end(context.Canceled)
-		w.current.CompareAndSwap(c, nil)
+		c.end(reasonCanceled)
 		w.ctx = nil
 	}
 }
@@ -93,19 +101,16 @@ func (c *taskContext) Value(any) any               { return nil }
 // Err looks at the shared word itself, so that a computation can ask often and cheaply.
 func (c *taskContext) Err() error {
 	c.check()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
+	return contextError(c.reason.Load())
 }
 
 func (c *taskContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	if c.done == nil {
 		c.done = make(chan struct{})
-		if c.err != nil {
-			close(c.done)
-		}
+		c.awaited.Store(true) // before the look at reason; pairs with the look in end
 	}
+	c.closeIfEnded()
 	done := c.done
 	c.mu.Unlock()
 	c.worker.watchFor(c)
@@ -115,18 +120,25 @@ func (c *taskContext) Done() <-chan struct{} {
 // check ends the context if the parent has said so.
 func (c *taskContext) check() {
 	if o := order(c.worker.area.cancel.Load()); o.names(c.slot, c.gen) { // pairs with the store in Pool.order
-		c.end(o.err())
+		c.end(o.reason())
 	}
 }
 
-func (c *taskContext) end(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err == nil {
-		c.err = err
-		if c.done != nil {
-			close(c.done)
-		}
+// end ends the context, once. It costs one compare-and-swap if nobody has asked for
+// the channel: every task ends its context.
+func (c *taskContext) end(reason uint32) {
+	if c.reason.CompareAndSwap(0, reason) && c.awaited.Load() {
+		c.mu.Lock()
+		c.closeIfEnded()
+		c.mu.Unlock()
+	}
+}
+
+// closeIfEnded closes done, once. The caller holds mu.
+func (c *taskContext) closeIfEnded() {
+	if c.reason.Load() != 0 && !c.isClosed {
+		c.isClosed = true
+		close(c.done)
 	}
 }
 
@@ -135,12 +147,12 @@ var watchOnce sync.Once
 // watchFor makes c's channel close when the parent says so. The thread that waits for the word
 // is started by the first task that asks.
 func (w *worker) watchFor(c *taskContext) {
-	c.mu.Lock()
-	ended := c.err != nil
+	w.watching.Lock()
+	ended := c.reason.Load() != 0
 	if !ended {
-		w.current.Store(c) // under the lock: endContext takes it back after it has ended c
+		w.current.Store(c)
 	}
-	c.mu.Unlock()
+	w.watching.Unlock()
 	if ended {
 		return
 	}

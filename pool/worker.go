@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/layout"
@@ -44,6 +45,7 @@ type worker struct {
 	out         answer                      // of the task that runs
 	ctx         *taskContext                // of the task that runs
 	contexts    []taskContext               // of the next ones
+	watching    sync.Mutex                  // orders the stores to current
 	current     atomic.Pointer[taskContext] // whose end is watched for
 	idling      idling
 }
