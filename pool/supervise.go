@@ -20,7 +20,6 @@ import (
 // A member is the parent's record of one place among the workers. The place is kept when
 // its worker dies and another takes it.
 type member struct {
-	pool  *Pool
 	index int
 
 	incarnation uint32 // of the worker that has the place now
@@ -37,7 +36,7 @@ type member struct {
 }
 
 func (p *Pool) newMember(i int) *member {
-	m := &member{pool: p, index: i, reported: true, up: make(chan struct{})}
+	m := &member{index: i, reported: true, up: make(chan struct{})}
 	m.done = p.mem.completions(i).Consumer(0)
 	return m
 }
@@ -95,26 +94,14 @@ const workerEnv = "SHMKIT_POOL_WORKER"
 
 // launch starts a worker in m's place. It does not wait until it is ready.
 func (p *Pool) launch(m *member) error {
-	crash, err := sys.Memfd("shmkit-crash", crashBytes)
-	if err != nil {
-		return err
-	}
 	p.mu.Lock()
 	p.prepare(m)
 	incarnation := m.incarnation
 	p.mu.Unlock()
-	proc, err := workerEntry.Start(process.Options{
-		Name: fmt.Sprintf("%s: worker %d", p.opts.Name, m.index),
-		Env: slices.Concat(p.opts.Env, []string{fmt.Sprintf("%s=%d %d %d %d", workerEnv,
-			m.index, incarnation, p.opts.GOMAXPROCS, p.opts.GOMEMLIMIT)}),
-		Dir:    p.opts.Dir,
-		Stderr: p.opts.Stderr,
-		Files:  []*os.File{p.seg.File(), crash},
-	})
+	proc, crash, err := p.startProcess(m.index, incarnation)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		crash.Close()
 		err = fmt.Errorf("start worker %d: %w", m.index, err)
 		p.reportStart(m, err)
 		return err
@@ -130,6 +117,27 @@ func (p *Pool) launch(m *member) error {
 		p.exited(m)
 	}()
 	return nil
+}
+
+// startProcess starts the process and makes the file for its last words.
+func (p *Pool) startProcess(index int, incarnation uint32) (*process.Process, *os.File, error) {
+	crash, err := sys.Memfd("shmkit-crash", crashBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	proc, err := workerEntry.Start(process.Options{
+		Name: fmt.Sprintf("%s: worker %d", p.opts.Name, index),
+		Env: slices.Concat(p.opts.Env, []string{fmt.Sprintf("%s=%d %d %d %d", workerEnv,
+			index, incarnation, p.opts.GOMAXPROCS, p.opts.GOMEMLIMIT)}),
+		Dir:    p.opts.Dir,
+		Stderr: p.opts.Stderr,
+		Files:  []*os.File{p.seg.File(), crash},
+	})
+	if err != nil {
+		crash.Close()
+		return nil, nil, err
+	}
+	return proc, crash, nil
 }
 
 // report takes note of a worker that is ready, or cannot start.
@@ -276,11 +284,8 @@ func (p *Pool) relaunch(m *member, delay time.Duration) {
 	case <-p.quit:
 		return
 	}
-	err := p.seg.Punch(off, size) // what it had allocated; its books died with it
-	if err == nil {
-		err = p.launch(m)
-	}
-	if err == nil {
+	_ = p.seg.Punch(off, size) // what it had allocated; if it stays, the next one uses it
+	if p.launch(m) == nil {
 		return
 	}
 	p.mu.Lock()
