@@ -22,7 +22,7 @@ func (p *Pool) await(ctx context.Context, pr *promise) error {
 // spin takes results, anybody's, until pr is finished. One goroutine at a time does it:
 // it serves the others too.
 func (p *Pool) spin(ctx context.Context, pr *promise) bool {
-	if pr.finished.Load() {
+	if pr.finished() {
 		return true
 	}
 	if p.cpus == 1 || !p.spinning.CompareAndSwap(false, true) {
@@ -35,7 +35,7 @@ func (p *Pool) spin(ctx context.Context, pr *promise) bool {
 			p.reap()
 			p.mu.Unlock()
 		}
-		if pr.finished.Load() {
+		if pr.finished() {
 			return true
 		}
 		if turn%16 == 15 && ctx.Err() != nil || !s.Once() {
@@ -47,15 +47,15 @@ func (p *Pool) spin(ctx context.Context, pr *promise) bool {
 // park sleeps until the promise is finished.
 func (p *Pool) park(ctx context.Context, pr *promise) error {
 	p.mu.Lock()
-	if pr.finished.Load() {
+	if pr.finished() {
 		p.mu.Unlock()
 		return nil
 	}
 	pr.watch()
-	only := pr.wake != nil
-	var ended <-chan struct{} = pr.wake
+	only := pr.more.wake != nil
+	var ended <-chan struct{} = pr.more.wake
 	if only {
-		pr.armed = true
+		pr.more.armed = true
 	} else {
 		ended = pr.channel()
 	}
@@ -75,8 +75,8 @@ func (p *Pool) park(ctx context.Context, pr *promise) error {
 func (p *Pool) disarm(pr *promise) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !pr.armed {
-		<-pr.wake
+	if !pr.more.armed {
+		<-pr.more.wake
 	}
-	pr.armed = false
+	pr.more.armed = false
 }

@@ -67,9 +67,10 @@ func Func[In, Out any](name string, fn func(context.Context, In) (Out, error), o
 	f := &Function[In, Out]{fn: fn, in: in, out: out}
 	f.small = in.Plain() && reflect.TypeFor[In]().Size() <= nearBytes
 	f.calls.New = func() any {
-		return &Future[Out]{plan: out, promise: promise{wake: make(chan struct{}, 1)}}
+		return &Future[Out]{promise: promise{more: &more{wake: make(chan struct{}, 1)}}}
 	}
-	f.def = register(name, in.Fingerprint()*31+out.Fingerprint(), f)
+	f.def = register(&definition{name: name, fingerprint: in.Fingerprint()*31 + out.Fingerprint(),
+		handler: f, out: out, result: out.Fixed()})
 	return f
 }
 
@@ -82,7 +83,7 @@ func (f *Function[In, Out]) Name() string { return f.def.name }
 func (f *Function[In, Out]) Call(ctx context.Context, p *Pool, in In) (Out, error) {
 	fut := f.calls.Get().(*Future[Out])
 	fut.pool, fut.def = p, f.def
-	err := f.submit(ctx, fut, in)
+	_, err := f.submit(ctx, p, fut, in)
 	if err == nil {
 		err = p.await(ctx, &fut.promise)
 	}
@@ -101,30 +102,25 @@ func (f *Function[In, Out]) Call(ctx context.Context, p *Pool, in In) (Out, erro
 // the pool's queue or memory is full. ctx governs the task, also after Go has returned:
 // when it ends, so does the task, as with Call.
 func (f *Function[In, Out]) Go(ctx context.Context, p *Pool, in In) (*Future[Out], error) {
-	fut := &Future[Out]{plan: f.out, promise: promise{pool: p, def: f.def}}
-	if err := f.submit(ctx, fut, in); err != nil {
-		return nil, err
-	}
-	return fut, nil
+	return f.submit(ctx, p, nil, in)
 }
 
-// submit hands the task to the pool.
-func (f *Function[In, Out]) submit(ctx context.Context, fut *Future[Out], in In) error {
+// submit hands the task to the pool. It returns fut or, if that is nil, a new future.
+func (f *Function[In, Out]) submit(ctx context.Context, p *Pool, fut *Future[Out], in In) (*Future[Out], error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	if !f.small {
-		return f.submitEncoded(ctx, fut, in)
+		return f.submitEncoded(ctx, p, fut, in)
 	}
-	p := fut.pool
 	p.mu.Lock()
 	i, err := p.takeSlot(ctx)
 	if err != nil {
 		p.mu.Unlock()
-		return err
+		return nil, err
 	}
-	b := layout.Bytes(&in)
 	s := &p.mem.slots[i]
+	b := layout.Bytes(&in)
 	s.argLen = uint64(len(b))
 	if len(b) <= inlineBytes {
 		s.argKind = inline
@@ -133,20 +129,37 @@ func (f *Function[In, Out]) submit(ctx context.Context, fut *Future[Out], in In)
 		s.argKind = near
 		copy(p.mem.argNear(i), b)
 	}
-	p.publish(ctx, i, fut)
+	if fut == nil {
+		fut = f.future(p)
+	}
+	p.publish(ctx, i, &fut.promise, f.destination(fut))
 	p.mu.Unlock()
-	return nil
+	return fut, nil
+}
+
+// destination is where a pointer-free result goes: the memory of the future's value.
+func (f *Function[In, Out]) destination(fut *Future[Out]) []byte {
+	if f.def.result == nil {
+		return nil
+	}
+	return layout.Bytes(&fut.out)
 }
 
 // submitEncoded is submit for values whose size is known only when they are encoded.
 //
 //go:noinline
-func (f *Function[In, Out]) submitEncoded(ctx context.Context, fut *Future[Out], in In) error {
+func (f *Function[In, Out]) submitEncoded(ctx context.Context, p *Pool, fut *Future[Out], in In) (*Future[Out], error) {
 	enc, err := f.in.Prepare(&in)
 	if err != nil {
-		return fmt.Errorf("%s: encode argument: %w", f.def.name, err)
+		return nil, fmt.Errorf("%s: encode argument: %w", f.def.name, err)
 	}
-	return fut.pool.submitBytes(ctx, fut, int64(enc.Size()), enc.CopyTo)
+	if fut == nil {
+		fut = &Future[Out]{promise: promise{pool: p, def: f.def}}
+	}
+	if err := p.submitBytes(ctx, &fut.promise, f.destination(fut), int64(enc.Size()), enc.CopyTo); err != nil {
+		return nil, err
+	}
+	return fut, nil
 }
 
 // serve implements handler.

@@ -3,7 +3,7 @@ package pool
 import (
 	"context"
 	"iter"
-	"sync"
+	"reflect"
 
 	"github.com/shmkit/shmkit/internal/codec"
 )
@@ -13,17 +13,20 @@ import (
 // the task has ended.
 type Future[Out any] struct {
 	promise
-	plan *codec.Plan[Out]
-	once sync.Once // decodes raw
-	out  Out
+	out Out
 }
 
 // Wait returns the task's result, or the error with which it ended. If ctx ends first,
 // Wait returns its error; the task goes on: only the context given to Go ends it.
 func (f *Future[Out]) Wait(ctx context.Context) (Out, error) {
-	if err := f.pool.await(ctx, &f.promise); err != nil {
-		var zero Out
-		return zero, err
+	if !f.finished() {
+		if err := f.pool.await(ctx, &f.promise); err != nil {
+			var zero Out
+			return zero, err
+		}
+	}
+	if f.more == nil {
+		return f.out, nil
 	}
 	return f.result()
 }
@@ -37,47 +40,61 @@ func (f *Future[Out]) Done() <-chan struct{} {
 	return f.channel()
 }
 
-// result decodes what deliver left, once. The future is finished.
+// result decodes what the worker sent, once. The future is finished.
 func (f *Future[Out]) result() (Out, error) {
-	if !f.plan.Plain() {
-		f.once.Do(f.decode)
+	if f.def.result == nil {
+		f.more.once.Do(f.decode)
 	}
-	if f.err != nil {
+	if err := f.err(); err != nil {
 		var zero Out
-		return zero, f.err
+		return zero, err
 	}
 	return f.out, nil
 }
 
+// decode is left to whoever waits, so that one slow decoder does not hold up the rest.
 func (f *Future[Out]) decode() {
-	if f.err == nil {
-		f.err = f.plan.Decode(f.raw, &f.out, false)
+	if f.more.err == nil {
+		f.more.err = f.def.out.(*codec.Plan[Out]).Decode(f.more.raw, &f.out, false)
 	}
-	f.raw = nil
-}
-
-// deliver implements receiver. Pointer-free results are decoded at once; for others the
-// work is left to whoever waits, so that one slow decoder does not hold up the rest.
-func (f *Future[Out]) deliver(b []byte, owned bool) {
-	switch {
-	case f.plan.Plain():
-		f.err = f.plan.Decode(b, &f.out, false)
-	case owned:
-		f.raw = b
-	default:
-		f.raw = append(make([]byte, 0, len(b)), b...)
-	}
-	f.finish()
+	f.more.raw = nil
 }
 
 // recycle makes a finished future of a Call as good as new.
 func (f *Future[Out]) recycle() {
-	f.finished.Store(false)
-	f.err, f.raw, f.pool = nil, nil, nil
-	f.gen, f.watched, f.ch, f.unhook = 0, false, nil, nil
-	f.once = sync.Once{}
+	f.done.Store(0)
+	f.id = 0
+	if m := f.more; f.def.result == nil || m.ch != nil || m.watched || m.err != nil || m.unhook != nil {
+		*m = more{wake: m.wake}
+	}
 	var zero Out
 	f.out = zero
+}
+
+// A slab is where the next futures of one function's results come from, by the
+// dozen: an allocation costs about as much as handing a task over. Guarded by pool.mu.
+type slab[Out any] struct{ futures []Future[Out] }
+
+const (
+	slabBytes   = 1024
+	slabFutures = 16 // at most: whoever keeps one keeps them all
+)
+
+// future returns a new future. The caller holds mu.
+func (f *Function[In, Out]) future(p *Pool) *Future[Out] {
+	s, ok := p.slabs[f.def.id].(*slab[Out])
+	if !ok {
+		s = &slab[Out]{}
+		p.slabs[f.def.id] = s
+	}
+	if len(s.futures) == 0 {
+		size := int(reflect.TypeFor[Future[Out]]().Size())
+		s.futures = make([]Future[Out], min(max(slabBytes/size, 1), slabFutures))
+	}
+	fut := &s.futures[0]
+	s.futures = s.futures[1:]
+	fut.pool, fut.def = p, f.def
+	return fut
 }
 
 // AsCompleted yields the futures in the order in which their tasks end. It stops when

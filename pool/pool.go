@@ -45,8 +45,9 @@ type Pool struct {
 	ready        *ring.HintsProducer
 	unhinted     bool
 	heap         heap
-	scratch      [nearBytes]byte // a small result on its way to its future
-	freed        chan struct{}   // closed, and made anew, when an argument is freed
+	freed        chan struct{} // closed, and made anew, when an argument is freed
+	slabs        []any         // by function: *slab of its results
+	woken        bool          // a goroutine was made runnable since the spinner looked
 	members      []*member
 	incarnation  uint32
 	outstanding  int    // accepted and not yet ended
@@ -124,7 +125,7 @@ func newPool(o Options, seg *shm.Segment, m *memory) *Pool {
 	p := &Pool{
 		opts: o, seg: seg, mem: m, crowd: m.crowd(), bell: m.bell(), cpus: sys.CPUs(),
 		kick: make(chan struct{}, 1), idle: make(chan struct{}), closed: make(chan struct{}), quit: make(chan struct{}),
-		entries: make([]entry, o.Queue), ready: m.ready.Producer(0), freed: make(chan struct{}),
+		entries: make([]entry, o.Queue), slabs: make([]any, len(registry.defs)), ready: m.ready.Producer(0), freed: make(chan struct{}),
 	}
 	for i := o.Queue - 1; i >= 0; i-- {
 		p.freeSlots = append(p.freeSlots, uint32(i))
@@ -223,7 +224,7 @@ func (p *Pool) failAll(err error) {
 	for i := range p.entries {
 		e := &p.entries[i]
 		if e.live && e.task != nil {
-			e.task.base().fail(err)
+			e.task.fail(err)
 			e.task = nil
 			p.failed++
 		}

@@ -1,22 +1,42 @@
 package pool
 
 import (
+	"sync"
 	"sync/atomic"
+
+	"github.com/shmkit/shmkit/internal/sys"
 )
 
-// A promise is the parent's side of one accepted task: where its result goes and who
-// waits for it. It is finished exactly once, under the pool's lock.
+// A promise is the parent's side of one accepted task: who waits for its result. It is
+// finished exactly once, under the pool's lock. It is small, because every task has one.
 type promise struct {
 	pool *Pool
 	def  *definition
-	slot uint32 // of the table, while the task is in it
-	gen  uint64
+	id   taskID        // set when the task is published
+	done atomic.Uint64 // 1 once finished: what the future holds may be read then
+	more *more         // what few promises need; made under the lock, and only while unfinished
+}
 
-	finished atomic.Bool // set last: what is below may be read once it is true
-	err      error
-	raw      []byte // the result, private and not yet decoded; nil if deliver decoded it
+// A taskID names a task for good: the slot that holds it and the slot's generation. 0
+// is no task.
+type taskID uint64
 
-	// Guarded by pool.mu until finished.
+const published = 1 << 63
+
+func makeTaskID(slot uint32, gen uint64) taskID {
+	return published | taskID(slot)<<genBits | taskID(gen)
+}
+
+func (id taskID) slot() uint32 { return uint32(id &^ published >> genBits) }
+func (id taskID) gen() uint64  { return uint64(id) & maxGeneration }
+
+// more is the part of a promise that a task with a plain result, which is there before
+// anybody has to sleep for it, does without.
+type more struct {
+	err  error
+	raw  []byte    // the result, private and not yet decoded
+	once sync.Once // decodes raw
+
 	watched bool          // somebody sleeps until this is finished
 	ch      chan struct{} // closed when finished; nil until somebody asks
 	wake    chan struct{} // for the only waiter of a Call, used again
@@ -25,29 +45,44 @@ type promise struct {
 	unhook  func() bool   // ends the watch on the task's context
 }
 
-// A receiver is a promise that knows the type of its result.
-type receiver interface {
-	// deliver takes the result, which is in memory that nobody else changes. If owned, it may
-	// keep b; otherwise it must copy what it needs.
-	deliver(b []byte, owned bool)
-	base() *promise
-}
+// finished reports whether the result may be read. Pairs with the store in finish.
+func (pr *promise) finished() bool { return pr.done.Load() != 0 }
 
-func (pr *promise) base() *promise { return pr }
+// extend returns the promise's second part. The caller holds pool.mu, and the promise
+// is not finished.
+func (pr *promise) extend() *more {
+	if pr.more == nil {
+		pr.more = &more{}
+	}
+	return pr.more
+}
 
 // finish ends the promise. The caller holds pool.mu and has set err or the result.
 func (pr *promise) finish() {
-	if pr.watched {
+	if pr.more != nil {
+		pr.finishMore()
+		return
+	}
+	sys.ReleaseStore64(&pr.done, 1) // pairs with the load in finished; from here on the promise is its owner's
+}
+
+func (pr *promise) finishMore() {
+	m := pr.more
+	if m.watched {
 		pr.pool.watched--
 	}
-	if pr.unhook != nil {
-		pr.unhook()
+	if m.unhook != nil {
+		m.unhook()
 	}
-	armed, ch, hooks := pr.armed, pr.ch, pr.hooks
-	pr.armed, pr.hooks = false, nil
-	pr.finished.Store(true) // from here on a Call may use the promise again, unless it is parked
+	armed, ch, hooks := m.armed, m.ch, m.hooks
+	m.armed, m.hooks = false, nil
+	if armed || ch != nil {
+		pr.pool.woken = true
+	}
+	wake := m.wake
+	sys.ReleaseStore64(&pr.done, 1) // as above: a Call may use the promise again, unless it is parked
 	if armed {
-		pr.wake <- struct{}{} // has room: armed at most once
+		wake <- struct{}{} // has room: armed at most once
 	}
 	if ch != nil {
 		close(ch)
@@ -57,43 +92,60 @@ func (pr *promise) finish() {
 	}
 }
 
-// fail finishes the promise with err, unless it is finished.
+// fail finishes the promise with err, unless it is finished. The caller holds pool.mu.
 func (pr *promise) fail(err error) {
-	if !pr.finished.Load() {
-		pr.err = err
+	if !pr.finished() {
+		pr.extend().err = err
 		pr.finish()
 	}
 }
 
+// err is why a finished promise has no result.
+func (pr *promise) err() error {
+	if pr.more == nil {
+		return nil
+	}
+	return pr.more.err
+}
+
+// closed is what waits for nothing.
+var closed = func() chan struct{} {
+	ch := make(chan struct{})
+	close(ch)
+	return ch
+}()
+
 // channel returns the channel that is closed when the promise is finished. The caller
 // holds pool.mu.
 func (pr *promise) channel() chan struct{} {
-	if pr.ch == nil {
-		pr.ch = make(chan struct{})
-		if pr.finished.Load() {
-			close(pr.ch)
-		}
+	if pr.finished() {
+		return closed
 	}
-	return pr.ch
+	m := pr.extend()
+	if m.ch == nil {
+		m.ch = make(chan struct{})
+	}
+	return m.ch
 }
 
 // watch makes sure that the pool looks for this promise's result even when nobody
 // spins for it. The caller holds pool.mu.
 func (pr *promise) watch() {
-	if !pr.watched && !pr.finished.Load() {
-		pr.watched = true
-		pr.pool.watch()
+	if pr.finished() || pr.extend().watched {
+		return
 	}
+	pr.more.watched = true
+	pr.pool.watch()
 }
 
 // whenFinished calls hook, which must not block, once the promise is finished.
 func (pr *promise) whenFinished(hook func()) {
 	pr.pool.mu.Lock()
 	defer pr.pool.mu.Unlock()
-	if pr.finished.Load() {
+	if pr.finished() {
 		hook()
 		return
 	}
-	pr.hooks = append(pr.hooks, hook)
+	pr.extend().hooks = append(pr.more.hooks, hook)
 	pr.watch()
 }

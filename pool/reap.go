@@ -58,7 +58,7 @@ func (p *Pool) collect(i uint32, m *member, isError bool) {
 	e := &p.entries[i]
 	s := &p.mem.slots[i]
 	kind, n := s.resKind, s.resLen // plain: the word handed them over
-	task, def := e.task, e.def
+	pr, out := e.task, e.out
 	e.task = nil
 	e.ahead = false // whoever claimed it took its hint
 	var ok bool
@@ -69,33 +69,56 @@ func (p *Pool) collect(i uint32, m *member, isError bool) {
 			src = p.mem.resNear(i)
 		}
 		if ok = n <= uint64(len(src)); ok {
-			// Copied before it is looked at: a hostile worker may go on writing.
-			p.deliver(task, def, p.scratch[:copy(p.scratch[:], src[:n])], false, isError)
+			if pr != nil {
+				raw, err := pr.def.take(out, src[:n], isError)
+				p.conclude(pr, raw, err)
+			}
 			p.retire(i)
 			p.ended()
 		}
 	case distant:
-		ok = p.collectDistant(i, m, task, def, n, isError)
+		ok = p.collectDistant(i, m, pr, out, n, isError)
 	}
 	if !ok {
 		p.corrupted("worker %d claims a result of %d bytes at place %d", m.pid(), n, kind)
-		if task != nil {
-			task.base().fail(p.broken)
+		if pr != nil {
+			pr.fail(p.broken)
 		}
 	}
 }
 
-// deliver hands a result to whoever wants it.
-func (p *Pool) deliver(task receiver, def *definition, b []byte, owned, isError bool) {
-	switch {
-	case task == nil || task.base().finished.Load():
-	case isError:
-		p.failed++
-		task.base().fail(decodeRemote(def.name, b))
-	default:
-		p.succeeded++
-		task.deliver(b, owned)
+// take copies a result out of src, the worker's memory, before it is looked at: a hostile
+// worker may go on writing. A pointer-free result is copied to where it is going; raw is one that is
+// yet to be decoded.
+func (d *definition) take(out, src []byte, isError bool) (raw []byte, err error) {
+	if !isError && d.result != nil {
+		if err := d.result.Accept(out, src); err != nil {
+			return nil, fmt.Errorf("%s: take result: %w", d.name, err)
+		}
+		return nil, nil
 	}
+	raw = append(make([]byte, 0, len(src)), src...)
+	if isError {
+		return nil, decodeRemote(d.name, raw)
+	}
+	return raw, nil
+}
+
+// conclude finishes a promise with what was taken, unless it has been given up meanwhile.
+func (p *Pool) conclude(pr *promise, raw []byte, err error) {
+	if pr.finished() {
+		return
+	}
+	if err != nil {
+		p.failed++
+		pr.fail(err)
+		return
+	}
+	p.succeeded++
+	if raw != nil {
+		pr.extend().raw = raw
+	}
+	pr.finish()
 }
 
 // copyHere is the size up to which a result is copied under the lock.
@@ -103,7 +126,7 @@ const copyHere = 32 << 10
 
 // collectDistant takes a result from the worker's region; a large one is copied by a
 // goroutine of its own, so that nobody waits for it but its task.
-func (p *Pool) collectDistant(i uint32, m *member, task receiver, def *definition, n uint64, isError bool) bool {
+func (p *Pool) collectDistant(i uint32, m *member, pr *promise, out []byte, n uint64, isError bool) bool {
 	off := int64(binary.LittleEndian.Uint64(p.mem.slots[i].res[:]))
 	start, size := p.mem.region(m.index + 1)
 	if off < start+blockAlign || off%blockAlign != 0 || off > start+size || n > uint64(start+size-off) {
@@ -112,9 +135,10 @@ func (p *Pool) collectDistant(i uint32, m *member, task receiver, def *definitio
 	src := p.mem.bytes[off : off+int64(n) : off+int64(n)]
 	block := layout.MustAt[atomic.Uint64](p.mem.bytes, off-blockAlign)
 	p.retire(i)
-	if n <= copyHere || task == nil {
-		if task != nil {
-			p.deliver(task, def, append(make([]byte, 0, n), src...), true, isError)
+	if n <= copyHere || pr == nil {
+		if pr != nil {
+			raw, err := pr.def.take(out, src, isError)
+			p.conclude(pr, raw, err)
 		}
 		block.Store(blockFreed) // pairs with the load in results.sweep
 		p.ended()
@@ -125,11 +149,11 @@ func (p *Pool) collectDistant(i uint32, m *member, task receiver, def *definitio
 	go func() {
 		defer p.users.Done()
 		defer m.copies.Done()
-		private := append(make([]byte, 0, n), src...)
+		raw, err := pr.def.take(out, src, isError)
 		block.Store(blockFreed)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.deliver(task, def, private, true, isError)
+		p.conclude(pr, raw, err)
 		p.ended()
 	}()
 	return true
@@ -139,7 +163,7 @@ func (p *Pool) collectDistant(i uint32, m *member, task receiver, def *definitio
 // a store will do.
 func (p *Pool) retire(i uint32) {
 	e := &p.entries[i]
-	e.live, e.task, e.def = false, nil, nil
+	e.live, e.task, e.out = false, nil, nil
 	sys.ReleaseStore64(&p.mem.slots[i].word, uint64(makeWord(free, 0, e.gen)))
 	p.releaseBlock(e)
 	p.releaseSlot(i)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/shmkit/shmkit/internal/codec"
 	"github.com/shmkit/shmkit/process"
 )
 
@@ -21,6 +22,8 @@ type definition struct {
 	name        string
 	fingerprint uint64 // of its types and their encoding
 	handler     handler
+	out         any          // the *codec.Plan of its results
+	result      *codec.Fixed // of pointer-free results; nil for others
 }
 
 // registry holds the functions of this program. They are package-level values,
@@ -32,17 +35,17 @@ var registry struct {
 	inits  map[string]initialiser
 }
 
-// register adds a function. It panics if name is taken or Main has run.
-func register(name string, fingerprint uint64, h handler) *definition {
+// register adds a function. It panics if its name is taken or Main has run.
+func register(d *definition) *definition {
 	registry.Lock()
 	defer registry.Unlock()
-	mustRegister("Func", name, registry.byName[name] != nil)
-	d := &definition{id: uint32(len(registry.defs)), name: name, fingerprint: fingerprint, handler: h}
+	mustRegister("Func", d.name, registry.byName[d.name] != nil)
+	d.id = uint32(len(registry.defs))
 	if registry.byName == nil {
 		registry.byName = map[string]*definition{}
 	}
 	registry.defs = append(registry.defs, d)
-	registry.byName[name] = d
+	registry.byName[d.name] = d
 	return d
 }
 

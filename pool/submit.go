@@ -11,11 +11,11 @@ import (
 // An entry is the parent's private record of a slot: what it believes when the shared
 // bytes say something else.
 type entry struct {
-	live  bool
 	gen   uint64
-	task  receiver // nil once nobody wants the result
-	def   *definition
-	block extent // the argument's, in the parent's region; n is 0 if there is none
+	task  *promise // nil once nobody wants the result
+	out   []byte   // where a pointer-free result goes
+	block extent   // the argument's, in the parent's region; n is 0 if there is none
+	live  bool
 
 	// hint is the position of the slot's last hint in the ready ring. While ahead is true it may not
 	// have been taken, and no second one is pushed.
@@ -116,21 +116,27 @@ func (p *Pool) dismissWaiters() {
 
 // publish makes the task in slot i, whose argument is written, known to the workers.
 // The caller holds mu.
-func (p *Pool) publish(ctx context.Context, i uint32, task receiver) {
-	pr := task.base()
+func (p *Pool) publish(ctx context.Context, i uint32, pr *promise, out []byte) {
 	e := &p.entries[i]
-	e.live, e.task, e.def = true, task, pr.def
+	e.live, e.task, e.out = true, pr, out
 	e.gen = (e.gen + 1) & maxGeneration
-	pr.slot, pr.gen = i, e.gen
+	pr.id = makeTaskID(i, e.gen)
 	if ctx.Done() != nil {
 		pr.follow(ctx)
 	}
 	p.accepted++
 	s := &p.mem.slots[i]
 	s.fn = pr.def.id
-	sys.ReleaseStore64(&s.word, uint64(makeWord(queued, 0, e.gen))) // hands the slot over; pairs with the CAS in worker.claim
+	p.enqueue(i)
+}
+
+// enqueue makes slot i claimable, which is written. The caller holds mu.
+func (p *Pool) enqueue(i uint32) {
+	e := &p.entries[i]
+	word := &p.mem.slots[i].word
+	sys.ReleaseStore64(word, uint64(makeWord(queued, 0, e.gen))) // hands the slot over; pairs with the CAS in worker.claim
 	if e.ahead {
-		s.word.Store(uint64(makeWord(queued, 0, e.gen))) // again, as the full fence that hint needs
+		word.Store(uint64(makeWord(queued, 0, e.gen))) // again, as the full fence that hint needs
 	}
 	p.hint(i)
 	p.crowd.call()
@@ -174,15 +180,15 @@ func (p *Pool) rehint() {
 // follow ends the task when ctx ends. The caller holds mu, so that the end is not
 // handled before the task is published.
 func (pr *promise) follow(ctx context.Context) {
-	if pr.wake != nil {
+	if pr.more != nil && pr.more.wake != nil {
 		return // a Call watches its context itself
 	}
-	pr.unhook = context.AfterFunc(ctx, func() { pr.pool.abandon(pr, ctx.Err()) })
+	pr.extend().unhook = context.AfterFunc(ctx, func() { pr.pool.abandon(pr, ctx.Err()) })
 }
 
 // submitBytes is submit for an argument of n bytes that write puts in place. The lock
 // is not held while a large argument is written.
-func (p *Pool) submitBytes(ctx context.Context, task receiver, n int64, write func([]byte)) error {
+func (p *Pool) submitBytes(ctx context.Context, pr *promise, out []byte, n int64, write func([]byte)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i, err := p.takeSlot(ctx)
@@ -205,7 +211,7 @@ func (p *Pool) submitBytes(ctx context.Context, task receiver, n int64, write fu
 			return err
 		}
 	}
-	p.publish(ctx, i, task)
+	p.publish(ctx, i, pr, out)
 	return nil
 }
 
@@ -275,19 +281,20 @@ func (p *Pool) releaseBlock(e *entry) {
 func (p *Pool) abandon(pr *promise, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if pr.finished.Load() || pr.gen == 0 {
+	if pr.finished() || pr.id == 0 {
 		return
 	}
 	p.cancelled++
-	e := &p.entries[pr.slot]
-	if e.live && e.gen == pr.gen {
-		s := &p.mem.slots[pr.slot]
-		if s.word.CompareAndSwap(uint64(makeWord(queued, 0, e.gen)), uint64(makeWord(free, 0, e.gen))) {
-			p.retire(pr.slot)
+	i, gen := pr.id.slot(), pr.id.gen()
+	e := &p.entries[i]
+	if e.live && e.gen == gen {
+		s := &p.mem.slots[i]
+		if s.word.CompareAndSwap(uint64(makeWord(queued, 0, gen)), uint64(makeWord(free, 0, gen))) {
+			p.retire(i)
 			p.ended()
 		} else {
 			e.task = nil
-			p.order(pr.slot, word(s.word.Load()), err)
+			p.order(i, word(s.word.Load()), err)
 		}
 	}
 	pr.fail(err)

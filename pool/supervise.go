@@ -205,7 +205,7 @@ func (p *Pool) inherit(m *member, died *WorkerDiedError) {
 		case running, doomed:
 			if e.task != nil {
 				p.failed++
-				e.task.base().fail(died.during(e.def.name))
+				e.task.fail(died.during(e.task.def.name))
 			}
 			e.ahead = false
 			p.retire(uint32(i))

@@ -7,16 +7,6 @@ import (
 	"github.com/shmkit/shmkit/internal/layout"
 )
 
-// Put copies *v to the start of dst. Only for plain plans; it panics if dst is
-// shorter than [Plan.Fixed].
-func (p *Plan[T]) Put(dst []byte, v *T) {
-	if p.kind != kindPlain {
-		panic("codec: Put with a plan that is not plain, of " + p.name)
-	}
-	src := layout.Bytes(v)
-	copy(dst[:len(src)], src)
-}
-
 // Encoded is a value on its way to its destination. It refers to the value,
 // which must not change as long as CopyTo is called.
 type Encoded struct {

@@ -76,7 +76,7 @@ func TestFlatWire(t *testing.T) {
 	}, nil)
 	p := must[value](t, kindFlat)
 	assert.Equal(t, want, encode(t, p, &value{A: 0x1234, B: true, S: "123456789", E: []byte{}, L: []uint32{7}}))
-	assert.Equal(t, -1, p.Fixed())
+	assert.Nil(t, p.Fixed())
 	assert.False(t, p.Plain())
 }
 

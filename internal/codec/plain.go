@@ -32,3 +32,22 @@ func lockIn(t reflect.Type, path string) error {
 	}
 	return nil
 }
+
+// Fixed is what a plain plan knows of its values, for those who do not know their type.
+type Fixed struct {
+	size  int
+	bools []uintptr
+}
+
+// Accept sets the values whose memory dst is from src, which holds as many and may be
+// written by another process at the same time: any bytes become values.
+func (f *Fixed) Accept(dst, src []byte) error {
+	if len(src) != len(dst) {
+		return fmt.Errorf("%d bytes, want %d", len(src), len(dst))
+	}
+	copy(dst, src)
+	if len(f.bools) > 0 {
+		layout.Normalise(dst, uintptr(f.size), f.bools)
+	}
+	return nil
+}

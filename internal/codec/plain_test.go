@@ -1,11 +1,15 @@
 package codec
 
 import (
+	"bytes"
+	"fmt"
 	"testing"
 	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/shmkit/shmkit/internal/layout"
 )
 
 type (
@@ -42,26 +46,29 @@ func TestPlainKeepsUnexported(t *testing.T) {
 	assert.Equal(t, v, got)
 }
 
-func TestPlainPut(t *testing.T) {
-	p := must[point](t, kindPlain)
+func TestFixed(t *testing.T) {
+	p := must[plainly](t, kindPlain)
 	assert.True(t, p.Plain())
 	assert.False(t, p.Views())
-	assert.Equal(t, 24, p.Fixed())
-	v, dst := point{1, 2, 3}, make([]byte, 25)
-	dst[24] = 7
-	p.Put(dst, &v)
-	assert.Equal(t, encode(t, p, &v), dst[:24])
-	assert.EqualValues(t, 7, dst[24])
-	assert.Panics(t, func() { p.Put(dst[:23:23], &v) }, "too short")
-	assert.PanicsWithValue(t, "codec: Put with a plan that is not plain, of string", func() {
-		s := ""
-		must[string](t, kindFlat).Put(dst, &s)
-	})
+	vs, got := []plainly{{A: 1, flag: true, D: 3}, {A: 2}, {D: 9}}, make([]plainly, 3)
+	src := bytes.Clone(layout.SliceBytes(vs))
+	assert.NoError(t, p.Fixed().Accept(layout.SliceBytes(got), src))
+	assert.Equal(t, vs, got)
+
+	for i := range src {
+		src[i] = 0x82 // as somebody may write who is no Go program
+	}
+	assert.NoError(t, p.Fixed().Accept(layout.SliceBytes(got), src))
+	for i := range got {
+		assert.EqualValues(t, 1, *(*byte)(unsafe.Pointer(&got[i].flag)))
+	}
+	assert.EqualError(t, p.Fixed().Accept(layout.SliceBytes(got[:1]), src), fmt.Sprintf("%d bytes, want %d", len(src), len(src)/3))
+	assert.Nil(t, must[string](t, kindFlat).Fixed())
 }
 
 func TestPlainNormalisesBools(t *testing.T) {
 	p := must[plainly](t, kindPlain)
-	src := make([]byte, p.Fixed())
+	src := make([]byte, p.size)
 	for i := range src {
 		src[i] = 0x82
 	}
@@ -84,10 +91,9 @@ func TestPlainWrongLength(t *testing.T) {
 
 func TestPlainDoesNotAllocate(t *testing.T) {
 	p := must[plainly](t, kindPlain)
-	dst := make([]byte, p.Fixed())
+	dst := make([]byte, p.size)
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		v := plainly{A: 1} // on this stack: no plan makes it escape
-		p.Put(dst, &v)
 		e, err := p.Prepare(&v)
 		if err == nil {
 			e.CopyTo(dst)

@@ -69,12 +69,16 @@ func For[T any](custom Codec) (*Plan[T], error) {
 	return p, nil
 }
 
-// Plain reports whether values are copied byte for byte: [Plan.Put] may be used, and
-// nothing allocates.
+// Plain reports whether values are copied byte for byte, and nothing allocates.
 func (p *Plan[T]) Plain() bool { return p.kind == kindPlain }
 
-// Fixed returns the number of bytes that every value takes, or -1 if they differ.
-func (p *Plan[T]) Fixed() int { return p.size }
+// Fixed returns how the values of a plain plan lie in memory, nil for other plans.
+func (p *Plan[T]) Fixed() *Fixed {
+	if p.kind != kindPlain {
+		return nil
+	}
+	return &Fixed{size: p.size, bools: p.bools}
+}
 
 // Views reports whether a value decoded with views can refer to the bytes that it was
 // decoded from, which must then outlive it.

@@ -34,7 +34,7 @@ func TestCustomCodec(t *testing.T) {
 	p, err := For[any](jsonCodec{})
 	require.NoError(t, err)
 	assert.False(t, p.Plain())
-	assert.Equal(t, -1, p.Fixed())
+	assert.Nil(t, p.Fixed())
 	v := any([]any{"a", true, nil})
 	src := encode(t, p, &v)
 	assert.Equal(t, `["a",true,null]`, string(src))
