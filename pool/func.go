@@ -18,6 +18,7 @@ type Function[In, Out any] struct {
 	in    *codec.Plan[In]
 	out   *codec.Plan[Out]
 	small bool      // In is pointer-free and fits a slot
+	plain bool      // In and Out are pointer-free
 	calls sync.Pool // of *Future[Out], for Call
 	arg   In        // in a worker: the argument of its only task
 	res   Out       // in a worker: the result of its only task
@@ -66,6 +67,7 @@ func Func[In, Out any](name string, fn func(context.Context, In) (Out, error), o
 	}
 	f := &Function[In, Out]{fn: fn, in: in, out: out}
 	f.small = in.Plain() && reflect.TypeFor[In]().Size() <= nearBytes
+	f.plain = in.Plain() && out.Plain()
 	f.calls.New = func() any {
 		return &Future[Out]{promise: promise{more: &more{wake: make(chan struct{}, 1)}}}
 	}
@@ -172,9 +174,11 @@ func (f *Function[In, Out]) serve(ctx context.Context, arg []byte, out *answer) 
 	if err == nil {
 		err = f.reply(out)
 	}
-	var in In
-	var res Out
-	f.arg, f.res = in, res // the garbage collector may have them
+	if !f.plain { // the garbage collector may have them
+		var in In
+		var res Out
+		f.arg, f.res = in, res
+	}
 	return err
 }
 

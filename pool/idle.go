@@ -18,6 +18,10 @@ const (
 	// napPace is the time between tasks, of all workers, below which waking another worker
 	// for a task costs more than it gains.
 	napPace = 20 * time.Microsecond
+
+	// stealEvery is how often a spinner looks for what others have taken and not begun, in looks
+	// at the ready ring.
+	stealEvery = 64
 )
 
 // idling is what a worker knows of how fast tasks come.
@@ -48,8 +52,9 @@ func (w *worker) spin() (found bool) {
 		return false
 	}
 	set(idle.spinners[:], w.index)
-	for s := backoff.For(spinIdle); !found && s.Once(); {
-		found = !w.mem.ready.Empty() || w.mem.ctl.stop.Load() != 0
+	s := backoff.For(spinIdle)
+	for turn := 1; !found && s.Once(); turn++ {
+		found = !w.mem.ready.Empty() || turn%stealEvery == 0 && (w.mem.ctl.stop.Load() != 0 || w.steal())
 	}
 	w.leave(idle.spinners[:], found)
 	return found
@@ -92,7 +97,7 @@ func (w *worker) nap() (found bool) {
 			break
 		}
 		sys.FutexWait(&w.area.wake, wake, napTime)
-		found = !w.mem.ready.Empty()
+		found = !w.mem.ready.Empty() || w.steal()
 	}
 	w.leave(idle.nappers[:], found)
 	return found
@@ -104,7 +109,7 @@ func (w *worker) sleep() {
 	idle := w.crowd.idle
 	wake := w.area.wake.Load()
 	set(idle.sleepers[:], w.index) // a full fence; pairs with the look in crowd.call
-	if w.mem.ready.Empty() && w.mem.ctl.stop.Load() == 0 {
+	if w.mem.ready.Empty() && !w.steal() && w.mem.ctl.stop.Load() == 0 {
 		sys.FutexWait(&w.area.wake, wake, -1)
 	}
 	w.leave(idle.sleepers[:], !w.mem.ready.Empty())

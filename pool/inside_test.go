@@ -116,10 +116,10 @@ func TestHintsAreOnlyHints(t *testing.T) {
 		same(t, p, echoInt, i)
 	}
 	// A lost hint is pushed again by the reaper's check.
+	release := hold(t, p)
 	p.mu.Lock()
 	p.crowd.areas = nil // nobody is woken
 	p.mu.Unlock()
-	release := hold(t, p)
 	f, err := square.Go(t.Context(), p, 7)
 	require.NoError(t, err)
 	p.mu.Lock()
@@ -153,15 +153,7 @@ func TestWakesThatWereLeftOut(t *testing.T) {
 	defer p.mu.Unlock()
 	unset(p.crowd.idle.spinners[:], 0)
 	p.crowd.wake(0)
-	eventually(t, "all tasks run", func() bool {
-		n := 0
-		for i := range p.mem.slots {
-			if word(p.mem.slots[i].word.Load()).state() == running {
-				n++
-			}
-		}
-		return n == workers
-	})
+	eventually(t, "all tasks run", func() bool { return slotsThatAre(p, running) == workers })
 }
 
 // Results are taken, and replacements noticed, also when nobody waits.

@@ -65,6 +65,10 @@ type workerArea struct {
 	// Written by the worker.
 	status atomic.Uint32 // a bootStatus
 	_      [layout.Line - 4]byte
+
+	// batch holds the slots, plus 1, that the worker has taken from the ready ring and
+	// not begun. Written by the worker, read by others that have no work.
+	batch [maxBatch]atomic.Uint64
 }
 
 // A slot is one task: a line that moves from the parent to a worker and back. All but
@@ -84,7 +88,7 @@ type slot struct {
 
 const (
 	slotBytes   = 64
-	workerBytes = 3 * layout.Line
+	workerBytes = 4 * layout.Line
 	ctlBytes    = 5 * layout.Line
 )
 

@@ -342,7 +342,7 @@ func TestParentKilled(t *testing.T) {
 }
 
 // eventually polls what no channel tells.
-func eventually(t *testing.T, what string, is func() bool) {
+func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	require.Eventually(t, is, watchdog, 2*time.Millisecond, what)
 }

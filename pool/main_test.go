@@ -57,6 +57,16 @@ var block = Func("block", func(ctx context.Context, x int) (int, error) {
 	return x, ctx.Err()
 })
 
+// slotsThatAre counts the slots in that state.
+func slotsThatAre(p *Pool, s state) (n int) {
+	for i := range p.mem.slots {
+		if word(p.mem.slots[i].word.Load()).state() == s {
+			n++
+		}
+	}
+	return n
+}
+
 // hold occupies every worker until release is called. Tasks submitted meanwhile wait.
 func hold(t testing.TB, p *Pool) (release func()) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -65,5 +75,6 @@ func hold(t testing.TB, p *Pool) (release func()) {
 		_, err := block.Go(ctx, p, 0)
 		require.NoError(t, err)
 	}
+	eventually(t, "all workers are occupied", func() bool { return slotsThatAre(p, running) == p.opts.Workers })
 	return cancel
 }

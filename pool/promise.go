@@ -108,13 +108,6 @@ func (pr *promise) err() error {
 	return pr.more.err
 }
 
-// closed is what waits for nothing.
-var closed = func() chan struct{} {
-	ch := make(chan struct{})
-	close(ch)
-	return ch
-}()
-
 // channel returns the channel that is closed when the promise is finished. The caller
 // holds pool.mu.
 func (pr *promise) channel() chan struct{} {

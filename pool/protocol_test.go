@@ -31,7 +31,8 @@ func heapMemory(t *testing.T, workers int) *memory {
 }
 
 func (m *memory) newWorker(i int) *worker {
-	return &worker{index: i, incarnation: uint32(i + 1), mem: m, area: &m.workers[i], crowd: m.crowd(), idling: newIdling()}
+	return &worker{index: i, incarnation: uint32(i + 1), mem: m, area: &m.workers[i], crowd: m.crowd(),
+		idling: newIdling(), batch: newBatch()}
 }
 
 // One hint at a time is published, as soon as the last was taken: the moment at which
@@ -90,15 +91,14 @@ func TestClaim(t *testing.T) {
 	w := m.newWorker(1)
 	for s := free; s <= doomed; s++ {
 		m.slots[3].word.Store(uint64(makeWord(s, 0, 7)))
-		gen, ok := w.claim(3)
+		ok := w.claim(3)
 		require.Equal(t, s == queued, ok, "%v", s)
 		if ok {
-			require.EqualValues(t, 7, gen)
+			require.EqualValues(t, 7, w.gen)
 			require.Equal(t, makeWord(running, 2, 7), word(m.slots[3].word.Load()))
 		}
 	}
-	_, ok := w.claim(1 << 30)
-	require.False(t, ok, "a hint for no slot")
+	require.False(t, w.claim(1<<30), "a hint for no slot")
 }
 
 // Of several workers that are given the same hint one claims the task.
@@ -111,7 +111,7 @@ func TestClaimOnce(t *testing.T) {
 		for i := range 4 {
 			w := m.newWorker(i)
 			wg.Go(func() {
-				if _, ok := w.claim(0); ok {
+				if w.claim(0) {
 					claimed.Add(1)
 				}
 			})

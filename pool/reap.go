@@ -204,18 +204,21 @@ const checkEvery = 250 * time.Millisecond
 // reapLoop takes results while somebody sleeps until they come. It is the only thread of
 // the parent that sleeps on the bell, however many goroutines wait.
 func (p *Pool) reapLoop() {
-	for p.reapOnce() {
+	timer := time.NewTimer(0)
+	<-timer.C
+	for p.reapOnce(timer) {
 	}
 }
 
-func (p *Pool) reapOnce() bool {
+// reapOnce uses timer, which does not run, for its rests.
+func (p *Pool) reapOnce(timer *time.Timer) bool {
 	p.mu.Lock()
 	if p.phase == gone {
 		p.mu.Unlock()
 		return false
 	}
 	if p.watched == 0 {
-		return p.rest()
+		return p.rest(timer)
 	}
 	if p.reap() > 0 {
 		p.mu.Unlock()
@@ -239,7 +242,7 @@ func (p *Pool) reapOnce() bool {
 // rest waits until somebody needs the reaper. As long as there are tasks, or were since
 // the last look, it looks now and then, because their callers may not; then it waits without
 // a bound. The caller holds mu, which is released.
-func (p *Pool) rest() (alive bool) {
+func (p *Pool) rest(timer *time.Timer) (alive bool) {
 	p.resting = true
 	p.dormant = p.outstanding == 0 && p.accepted == p.lastAccepted
 	p.lastAccepted = p.accepted
@@ -249,7 +252,7 @@ func (p *Pool) rest() (alive bool) {
 		_, alive := <-p.kick
 		return alive
 	}
-	timer := time.NewTimer(checkEvery)
+	timer.Reset(checkEvery)
 	defer timer.Stop()
 	select {
 	case _, alive := <-p.kick:

@@ -70,6 +70,9 @@ func (p *Pool) prepare(m *member) {
 	m.done = completions.Consumer(0)
 	area := &p.mem.workers[m.index]
 	area.cancel.Store(0)
+	for k := range area.batch {
+		area.batch[k].Store(0)
+	}
 	area.status.Store(uint32(starting))
 	p.starts++
 }

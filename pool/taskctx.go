@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/internal/sys"
 )
 
@@ -22,9 +23,8 @@ func makeOrder(slot uint32, gen uint64, reason uint64) order {
 	return order(slot)<<44 | order(gen)<<4 | order(reason)
 }
 
-func (o order) names(slot uint32, gen uint64) bool { return o>>4 == makeOrder(slot, gen, 0)>>4 }
-
-func (o order) reason() uint32 { return uint32(o & 15) }
+func (o order) reason() uint32                 { return uint32(o & 15) }
+func (o order) withReason(reason uint32) order { return o&^15 | order(reason) }
 
 // contextError returns the error for a reason, nil for none.
 func contextError(reason uint32) error {
@@ -50,123 +50,136 @@ func (p *Pool) order(i uint32, w word, err error) {
 	for _, m := range p.members {
 		if m.incarnation == w.worker() {
 			area := &p.mem.workers[m.index]
-			area.cancel.Store(uint64(makeOrder(i, w.gen(), reason))) // pairs with the load in taskContext.check
-			area.cancelSeq.Add(1)                                    // pairs with the load in worker.watch
+			area.cancel.Store(uint64(makeOrder(i, w.gen(), reason))) // pairs with the load in contexts.reason
+			area.cancelSeq.Add(1)                                    // pairs with the load in contexts.watch
 			sys.FutexWake(&area.cancelSeq, 1)
 			return
 		}
 	}
 }
 
-// A taskContext is the context of one task in a worker. It is never used again for
-// another task: whoever keeps it sees it ended for good.
-type taskContext struct {
-	worker *worker
-	slot   uint32
-	gen    uint64
+// A taskContext is the context of one task in a worker. All that it holds is the task's number,
+// in the form of an address: the number's byte in the pool's memory, which is
+// never looked at. So a context costs no allocation and is no other task's: whoever keeps it sees
+// it ended for good, until as many tasks have run in the worker as that memory has
+// bytes.
+type taskContext struct{ number *byte }
 
-	reason   atomic.Uint32 // why it has ended, 0 while it has not; set once
-	awaited  atomic.Bool   // done exists
+var _ context.Context = taskContext{}
+
+// contexts are what a worker knows of its tasks' contexts: only the one of the task that
+// runs has not ended.
+type contexts struct {
+	numbers []byte
+	last    int           // number that was given out last
+	said    *workerArea   // where the parent says that a context has ended
+	running atomic.Uint64 // number of the task that runs, plus 1; 0 between tasks
+	task    atomic.Uint64 // its slot and generation, as an order without a reason
+
+	awaited  atomic.Bool   // done is open
+	watching sync.Once     // starts watch
 	mu       sync.Mutex    // guards what follows
-	done     chan struct{}
-	isClosed bool // done is
+	done     chan struct{} // nil unless somebody waits for the end of the task that runs, or ran until just now
+	doneOf   int           // the number of done's task
 }
 
-var _ context.Context = (*taskContext)(nil)
+// processContexts are those of the worker that this process is.
+var processContexts *contexts
 
-// contextsAtOnce is how many contexts are allocated together.
-const contextsAtOnce = 64
-
-// context returns a context for the task in slot i.
-func (w *worker) context(i uint32, gen uint64) *taskContext {
-	if len(w.contexts) == 0 {
-		w.contexts = make([]taskContext, contextsAtOnce)
-	}
-	w.ctx, w.contexts = &w.contexts[0], w.contexts[1:]
-	w.ctx.worker, w.ctx.slot, w.ctx.gen = w, i, gen
-	return w.ctx
+func newContexts(mem []byte, said *workerArea) *contexts {
+	return &contexts{numbers: mem, said: said}
 }
 
-// endContext ends the context of a task that has returned.
-func (w *worker) endContext() {
-	if c := w.ctx; c != nil {
-		c.end(reasonCanceled)
-		w.ctx = nil
-	}
+// begin returns the context of the task in slot i, which this worker has claimed.
+func (c *contexts) begin(i uint32, gen uint64) taskContext {
+	sys.ReleaseStore64(&c.task, uint64(makeOrder(i, gen, 0))) // before running; pairs with the loads in reason
+	return c.next()
 }
 
-func (c *taskContext) Deadline() (time.Time, bool) { return time.Time{}, false }
-func (c *taskContext) Value(any) any               { return nil }
-
-// Err looks at the shared word itself, so that a computation can ask often and cheaply.
-func (c *taskContext) Err() error {
-	c.check()
-	return contextError(c.reason.Load())
+// next ends the running item's context and returns that of the next item of the same task.
+func (c *contexts) next() taskContext {
+	c.last = (c.last + 1) % len(c.numbers)
+	sys.ReleaseStore64(&c.running, uint64(c.last)+1)
+	return taskContext{&c.numbers[c.last]}
 }
 
-func (c *taskContext) Done() <-chan struct{} {
-	c.mu.Lock()
-	if c.done == nil {
-		c.done = make(chan struct{})
-		c.awaited.Store(true) // before the look at reason; pairs with the look in end
-	}
-	c.closeIfEnded()
-	done := c.done
-	c.mu.Unlock()
-	c.worker.watchFor(c)
-	return done
-}
+// end ends the running task's context. A full fence and settle must follow.
+func (c *contexts) end() { sys.ReleaseStore64(&c.running, 0) }
 
-// check ends the context if the parent has said so.
-func (c *taskContext) check() {
-	if o := order(c.worker.area.cancel.Load()); o.names(c.slot, c.gen) { // pairs with the store in Pool.order
-		c.end(o.reason())
-	}
-}
-
-// end ends the context, once. It costs one compare-and-swap if nobody has asked for
-// the channel: every task ends its context.
-func (c *taskContext) end(reason uint32) {
-	if c.reason.CompareAndSwap(0, reason) && c.awaited.Load() {
+// settle closes the channel of a context that has ended. It comes after end and a full
+// fence; pairs with the store to awaited in channel, which comes before a look at running.
+func (c *contexts) settle() {
+	if c.awaited.Load() {
 		c.mu.Lock()
-		c.closeIfEnded()
+		c.closeEnded()
 		c.mu.Unlock()
 	}
 }
 
-// closeIfEnded closes done, once. The caller holds mu.
-func (c *taskContext) closeIfEnded() {
-	if c.reason.Load() != 0 && !c.isClosed {
-		c.isClosed = true
+// reason says why the context with that number has ended, 0 if it has not.
+func (c *contexts) reason(number int) uint32 {
+	if c.running.Load() != uint64(number)+1 {
+		return reasonCanceled
+	}
+	task, said := order(c.task.Load()), order(c.said.cancel.Load()) // pairs with the store in Pool.order
+	if c.running.Load() != uint64(number)+1 {                       // task may have been another's
+		return reasonCanceled
+	}
+	if said.withReason(0) == task {
+		return said.reason()
+	}
+	return 0
+}
+
+// closed is what waits for nothing.
+var closed = func() chan struct{} {
+	ch := make(chan struct{})
+	close(ch)
+	return ch
+}()
+
+// channel returns what is closed when the context with that number ends.
+func (c *contexts) channel(number int) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closeEnded()
+	if c.done == nil {
+		c.done, c.doneOf = make(chan struct{}), number
+		c.awaited.Store(true) // a full fence before the look at running; pairs with settle
+	} else if c.doneOf != number {
+		return closed // another task runs
+	}
+	done := c.done
+	c.closeEnded()
+	c.watching.Do(func() { go c.watch() })
+	return done
+}
+
+// closeEnded closes done if its context has ended. The caller holds mu.
+func (c *contexts) closeEnded() {
+	if c.done != nil && c.reason(c.doneOf) != 0 {
 		close(c.done)
+		c.done = nil
+		c.awaited.Store(false)
 	}
 }
 
-var watchOnce sync.Once
-
-// watchFor makes c's channel close when the parent says so. The thread that waits for the word
-// is started by the first task that asks.
-func (w *worker) watchFor(c *taskContext) {
-	w.watching.Lock()
-	ended := c.reason.Load() != 0
-	if !ended {
-		w.current.Store(c)
-	}
-	w.watching.Unlock()
-	if ended {
-		return
-	}
-	watchOnce.Do(func() { go w.watch() })
-	c.check() // after current was stored: watch may have looked before
-}
-
-// watch waits for orders for as long as the process lives.
-func (w *worker) watch() {
+// watch waits for orders for as long as the process lives. It is started by the first task
+// that asks for a channel.
+func (c *contexts) watch() {
 	for {
-		seq := w.area.cancelSeq.Load() // pairs with the Add in Pool.order
-		if c := w.current.Load(); c != nil {
-			c.check()
-		}
-		sys.FutexWait(&w.area.cancelSeq, seq, -1)
+		seq := c.said.cancelSeq.Load() // pairs with the Add in Pool.order
+		c.settle()
+		sys.FutexWait(&c.said.cancelSeq, seq, -1)
 	}
 }
+
+func (c taskContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (c taskContext) Value(any) any               { return nil }
+
+func (c taskContext) index() int { return layout.Offset(processContexts.numbers, c.number) }
+
+// Err looks at the shared word itself, so that a computation can ask often and cheaply.
+func (c taskContext) Err() error { return contextError(processContexts.reason(c.index())) }
+
+func (c taskContext) Done() <-chan struct{} { return processContexts.channel(c.index()) }

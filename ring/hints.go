@@ -104,15 +104,33 @@ func (h *Hints) Producer(tail uint64) *HintsProducer {
 // sleeper's flag, is loaded after v is visible. Pairs with the load in Peek.
 func (p *HintsProducer) TryPush(v uint32) (pos uint64, ok bool) {
 	pos = p.tail
-	if pos-p.head >= p.h.capacity {
-		p.head = p.Head()
-		if pos-p.head >= p.h.capacity {
-			return 0, false
-		}
+	if !p.room() {
+		return 0, false
 	}
 	p.h.cells[pos&p.h.mask].Store(cell(pos, v))
 	p.tail = pos + 1
 	return pos, true
+}
+
+// TryPushUnfenced is TryPush for a producer that brings its own full fence before it
+// looks at a flag.
+func (p *HintsProducer) TryPushUnfenced(v uint32) (ok bool) {
+	pos := p.tail
+	if !p.room() {
+		return false
+	}
+	sys.ReleaseStore64(&p.h.cells[pos&p.h.mask], cell(pos, v))
+	p.tail = pos + 1
+	return true
+}
+
+// room reports whether a number can be pushed. It looks at the consumers' word only when it
+// must.
+func (p *HintsProducer) room() bool {
+	if p.tail-p.head >= p.h.capacity {
+		p.head = p.Head()
+	}
+	return p.tail-p.head < p.h.capacity
 }
 
 // Tail returns the position that the next push gets.

@@ -56,6 +56,16 @@ func SliceBytes[T any](s []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(t)))
 }
 
+// Offset returns where in mem the byte lies to which p points. It panics if p points
+// elsewhere. Neither is looked at.
+func Offset(mem []byte, p *byte) int {
+	off := uintptr(unsafe.Pointer(p)) - uintptr(unsafe.Pointer(unsafe.SliceData(mem)))
+	if off >= uintptr(len(mem)) {
+		panic(fmt.Sprintf("layout: %p does not point into memory of %d bytes", p, len(mem)))
+	}
+	return int(off)
+}
+
 func checkAccess[T any](mem []byte, off int64, n int) error {
 	typ := reflect.TypeFor[T]()
 	fail := func(format string, args ...any) error {

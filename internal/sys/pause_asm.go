@@ -13,6 +13,9 @@ func pause(n uint32)
 //go:noescape
 func releaseStore64(p *uint64, v uint64)
 
+//go:noescape
+func prefetchWrite(p *uint64)
+
 // Pause tells the processor n times that it is in a spin loop. n must be positive.
 func Pause(n uint32) { pause(n) }
 
@@ -26,3 +29,6 @@ func ReleaseStore64(p *atomic.Uint64, v uint64) {
 	}
 	releaseStore64((*uint64)(unsafe.Pointer(p)), v)
 }
+
+// PrefetchWrite begins to fetch the cache line of p for a write, and does not wait for it.
+func PrefetchWrite(p *atomic.Uint64) { prefetchWrite((*uint64)(unsafe.Pointer(p))) }

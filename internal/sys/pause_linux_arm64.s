@@ -16,3 +16,9 @@ TEXT ·releaseStore64(SB), NOSPLIT, $0-16
 	MOVD v+8(FP), R1
 	STLR R1, (R0)
 	RET
+
+// func prefetchWrite(p *uint64)
+TEXT ·prefetchWrite(SB), NOSPLIT, $0-8
+	MOVD p+0(FP), R0
+	PRFM (R0), PSTL1KEEP
+	RET

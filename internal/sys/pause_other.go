@@ -9,3 +9,6 @@ func Pause(uint32) {}
 
 // ReleaseStore64 stores v with the full strength of Go's atomics.
 func ReleaseStore64(p *atomic.Uint64, v uint64) { p.Store(v) }
+
+// PrefetchWrite does nothing on this system.
+func PrefetchWrite(*atomic.Uint64) {}

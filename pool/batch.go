@@ -1,0 +1,137 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/shmkit/shmkit/internal/sys"
+)
+
+const (
+	// maxBatch is how many hints a worker takes at once at most.
+	maxBatch = 16
+
+	// batchTime is how long a batch of tasks should take: so long that taking it costs
+	// little, and so short that nobody waits for long behind a batch.
+	batchTime = 5 * time.Microsecond
+)
+
+// A batch is the hints that a worker has taken and not acted on yet. All workers write
+// the ready ring's head, so that a line moves for each time that one of them does: short tasks
+// are taken by the dozen.
+//
+// A task in a batch is nobody's before it is claimed, and must not wait behind one
+// that turns out to be long. So the batch is also in shared memory: a worker
+// without work claims from there. What it finds may be stale, as all hints may.
+//
+//	owner                          another worker
+//	store its batch's slots        load head: nothing to take
+//	CAS head                       load their batches
+//	clear an entry, claim by CAS   claim by CAS
+type batch struct {
+	slots   [maxBatch]uint32
+	next, n int
+	limit   int       // of hints that are worth taking at once
+	began   time.Time // when this batch was taken; zero if it is not measured
+}
+
+func newBatch() batch { return batch{limit: 1} }
+
+// pop returns the next slot of the batch.
+func (b *batch) pop(area *workerArea) (slot uint32, ok bool) {
+	if b.next == b.n {
+		return 0, false
+	}
+	slot = b.slots[b.next]
+	if b.next > 0 { // the first was never shown
+		sys.ReleaseStore64(&area.batch[b.next], 0)
+	}
+	b.next++
+	return slot, true
+}
+
+// take makes the next hints this worker's batch.
+func (w *worker) take() bool {
+	b := &w.batch
+	for {
+		pos, n := w.mem.ready.Peek(b.slots[:max(b.limit, 2)])
+		if n == 0 {
+			if w.mem.ready.Head() == pos {
+				b.began = time.Time{}
+				return false
+			}
+			continue // cells of a later lap: head has moved on since
+		}
+		b.measure(n > 1)
+		b.next, b.n = 0, min(n, b.limit)
+		w.show()
+		if w.mem.ready.Take(pos, b.n) { // a full fence: who sees the new head sees the batch
+			return true
+		}
+		b.n, b.began = 0, time.Time{}
+	}
+}
+
+// show lets others see the batch, but for what is begun at once, and fetches the slots' lines, all
+// at the same time.
+func (w *worker) show() {
+	for k := range w.batch.n {
+		i := w.batch.slots[k]
+		if int(i) >= len(w.mem.slots) {
+			continue
+		}
+		if k > 0 {
+			sys.ReleaseStore64(&w.area.batch[k], uint64(i)+1) // pairs with the load in worker.steal
+		}
+		if w.batch.n > 1 {
+			sys.PrefetchWrite(&w.mem.slots[i].word)
+		}
+	}
+}
+
+// measure sets the limit by how long the tasks of the last batch took. The clock is read
+// only while there is more than one task to take.
+func (b *batch) measure(again bool) {
+	if !again {
+		b.began = time.Time{}
+		return
+	}
+	now := time.Now()
+	if !b.began.IsZero() {
+		each := max(now.Sub(b.began)/time.Duration(b.n), 1)
+		b.limit = int(min(max(batchTime/each, 1), maxBatch, time.Duration(2*b.limit)))
+	}
+	b.began = now
+}
+
+// steal takes a task over that another worker has in its batch and has not begun, the last of
+// several. It reports whether there was one; it is claimed like any other.
+func (w *worker) steal() bool {
+	for k := range w.mem.workers {
+		if k == w.index {
+			continue
+		}
+		if i, more, ok := w.mem.waiting(&w.mem.workers[k]); ok {
+			w.batch.slots[0], w.batch.next, w.batch.n, w.batch.began = i, 0, 1, time.Time{}
+			if more {
+				w.crowd.call()
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// waiting returns the last task of a batch that nobody has claimed, and whether there are more.
+func (m *memory) waiting(area *workerArea) (slot uint32, more, ok bool) {
+	for k := maxBatch - 1; k > 0; k-- {
+		i := area.batch[k].Load() - 1 // pairs with the stores in show and pop
+		if i >= uint64(len(m.slots)) || word(m.slots[i].word.Load()).state() != queued {
+			continue
+		}
+		if ok {
+			return slot, true, true
+		}
+		slot, ok = uint32(i), true
+	}
+	return slot, false, ok
+}
