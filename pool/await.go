@@ -2,14 +2,28 @@ package pool
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	"github.com/shmkit/shmkit/internal/backoff"
 )
 
-// spinFor is how long a waiting goroutine looks for its result itself before it sleeps. Waking
-// a sleeper costs about as much, so spinning at most doubles the wait.
-const spinFor = 100 * time.Microsecond
+const (
+	// spinFor is how long a waiting goroutine looks for its result itself before it sleeps. Waking
+	// a sleeper costs about as much, so spinning at most doubles the wait.
+	spinFor = 100 * time.Microsecond
+
+	// spinCrowded is the same while the workers have something to do for every processor: who
+	// spins takes one of them away.
+	spinCrowded = 2 * time.Microsecond
+
+	// backlog is the number of tasks in flight from which on it pays to let them come: each
+	// look at a worker's reports takes their line away from the worker.
+	backlog = 32
+
+	// letCome is how long that is.
+	letCome = time.Microsecond
+)
 
 // await returns nil when the promise is finished, or ctx's error.
 func (p *Pool) await(ctx context.Context, pr *promise) error {
@@ -29,19 +43,40 @@ func (p *Pool) spin(ctx context.Context, pr *promise) bool {
 		return false
 	}
 	defer p.spinning.Store(false)
-	s := backoff.For(spinFor)
+	budget := spinFor
+	if p.crowd.awake() >= p.cpus {
+		budget = spinCrowded
+	}
+	s := backoff.For(budget)
 	for turn := 0; ; turn++ {
-		if p.mu.TryLock() {
-			p.reap()
-			p.mu.Unlock()
-		}
+		many := p.reapSome()
 		if pr.finished() {
 			return true
 		}
 		if turn%16 == 15 && ctx.Err() != nil || !s.Once() {
 			return false
 		}
+		if many {
+			backoff.Pause(letCome)
+		}
 	}
+}
+
+// reapSome reaps unless somebody else has the lock. It lets the goroutines run that it has made
+// runnable. It reports whether many tasks are still to come.
+func (p *Pool) reapSome() (many bool) {
+	if !p.mu.TryLock() {
+		return false
+	}
+	p.reap()
+	woken := p.woken
+	p.woken = false
+	many = p.outstanding >= backlog
+	p.mu.Unlock()
+	if woken {
+		runtime.Gosched()
+	}
+	return many
 }
 
 // park sleeps until the promise is finished.

@@ -36,3 +36,6 @@ func (b bell) ring() {
 		sys.FutexWake(b.word, 1)
 	}
 }
+
+// nap returns after d, or when the pool ends. Workers do not ring meanwhile.
+func (b bell) nap(d time.Duration) { sys.FutexWait(b.word, 0, d) }

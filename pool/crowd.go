@@ -26,7 +26,8 @@ import (
 // that was killed is cleared by the parent, which then wakes everyone.
 //
 // A napper is a worker that sleeps for a bounded time while another is awake and tasks
-// come by the ten thousand per second: waking it for each would cost more than the task.
+// come by the ten thousand per second: waking it for each would cost more than the task. When the
+// last one that is awake goes to sleep it wakes the napper, after its own last look.
 type crowd struct {
 	idle  *idleSets
 	areas []workerArea
@@ -71,17 +72,26 @@ func (c crowd) call() {
 	if !c.any(c.idle.sleepers[:]) || c.any(c.idle.spinners[:]) || c.any(c.idle.nappers[:]) {
 		return
 	}
+	c.wakeOne(c.idle.sleepers[:])
+}
+
+// wakeNapper wakes one that naps. It is for a worker that is about to sleep: a wake that is left
+// out from now on because of the napper would have to wait for the end of its nap.
+func (c crowd) wakeNapper() { c.wakeOne(c.idle.nappers[:]) }
+
+// wakeOne takes a worker out of a set and wakes it.
+func (c crowd) wakeOne(bitmap bitmap) {
 	for w := range c.words() {
 		for {
-			sleepers := c.idle.sleepers[w].Load() // pairs with the Or in worker.sleep
-			if sleepers == 0 {
+			them := bitmap[w].Load() // pairs with the Or in worker.sleep
+			if them == 0 {
 				break
 			}
-			i := w*64 + bits.TrailingZeros64(sleepers)
+			i := w*64 + bits.TrailingZeros64(them)
 			if i >= len(c.areas) {
 				break // only a broken worker sets such a bit
 			}
-			if unset(c.idle.sleepers[:], i) {
+			if unset(bitmap, i) {
 				c.wake(i)
 				return
 			}
@@ -110,20 +120,11 @@ func (c crowd) forget(i int) {
 	unset(c.idle.nappers[:], i)
 }
 
-// awakeBesides reports whether a worker other than i neither sleeps nor naps.
-func (c crowd) awakeBesides(i int) bool {
+// awake counts the workers that neither sleep nor nap.
+func (c crowd) awake() int {
+	n := len(c.areas)
 	for w := range c.words() {
-		all := ^uint64(0)
-		if rest := len(c.areas) - w*64; rest < 64 {
-			all = 1<<rest - 1
-		}
-		down := c.idle.sleepers[w].Load() | c.idle.nappers[w].Load()
-		if i/64 == w {
-			down |= 1 << (i % 64)
-		}
-		if all&^down != 0 {
-			return true
-		}
+		n -= bits.OnesCount64(c.idle.sleepers[w].Load() | c.idle.nappers[w].Load())
 	}
-	return false
+	return n
 }

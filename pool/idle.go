@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"time"
 
 	"github.com/shmkit/shmkit/internal/backoff"
@@ -19,6 +20,10 @@ const (
 	// for a task costs more than it gains.
 	napPace = 20 * time.Microsecond
 
+	// shortPace is the time between tasks below which they are so short that handing them over
+	// is most of the work: a worker more than there are processors only takes one away.
+	shortPace = 2 * time.Microsecond
+
 	// stealEvery is how often a spinner looks for what others have taken and not begun, in looks
 	// at the ready ring.
 	stealEvery = 64
@@ -26,19 +31,23 @@ const (
 
 // idling is what a worker knows of how fast tasks come.
 type idling struct {
+	cpus     int
 	spinners int       // as many workers may spin at a time
 	since    time.Time // when it last looked
 	head     uint64    // of the ready ring, then
 }
 
-func newIdling() idling { return idling{spinners: sys.CPUs() - 1, since: time.Now()} }
+func newIdling() idling {
+	cpus := sys.CPUs()
+	return idling{cpus: cpus, spinners: cpus - 1, since: time.Now()}
+}
 
 // wait returns when there may be work: after a spin, a nap or a sleep.
 func (w *worker) wait() {
 	if w.spin() {
 		return
 	}
-	if w.busyElsewhere() && w.nap() {
+	if w.pace() < napPace && w.nap() {
 		return
 	}
 	w.sleep()
@@ -74,30 +83,37 @@ func (w *worker) leave(bitmap bitmap, found bool) {
 	}
 }
 
-// busyElsewhere reports whether tasks come so fast that it is not worth waking this worker for
-// one.
-func (w *worker) busyElsewhere() bool {
+// pace returns the time between two tasks, of all workers, since the last look.
+func (w *worker) pace() time.Duration {
 	now, head := time.Now(), w.mem.ready.Head()
 	taken, passed := head-w.idling.head, now.Sub(w.idling.since)
 	w.idling.head, w.idling.since = head, now
-	return taken > 0 && passed/time.Duration(min(taken, 1<<30)) < napPace
+	if taken == 0 {
+		return math.MaxInt64
+	}
+	return passed / time.Duration(min(taken, 1<<30))
 }
 
 // nap sleeps for a bounded time, as long as another worker is awake to take the tasks that
-// come, and tasks come fast.
+// come, and tasks come fast: or so fast that those who are awake are enough, there being no
+// processor for one more beside them and the parent.
 func (w *worker) nap() (found bool) {
 	idle := w.crowd.idle
 	if w.crowd.any(idle.nappers[:]) {
 		return false
 	}
 	set(idle.nappers[:], w.index)
-	for again := true; again && !found && w.crowd.awakeBesides(w.index); again = w.busyElsewhere() {
+	for again := true; again && !found && w.crowd.awake() > 0; {
 		wake := w.area.wake.Load()
 		if w.mem.ctl.stop.Load() != 0 {
 			break
 		}
 		sys.FutexWait(&w.area.wake, wake, napTime)
-		found = !w.mem.ready.Empty() || w.steal()
+		pace := w.pace()
+		again = pace < napPace
+		if pace > shortPace || w.crowd.awake() < w.idling.cpus-1 {
+			found = !w.mem.ready.Empty() || w.steal()
+		}
 	}
 	w.leave(idle.nappers[:], found)
 	return found
@@ -110,6 +126,9 @@ func (w *worker) sleep() {
 	wake := w.area.wake.Load()
 	set(idle.sleepers[:], w.index) // a full fence; pairs with the look in crowd.call
 	if w.mem.ready.Empty() && !w.steal() && w.mem.ctl.stop.Load() == 0 {
+		if w.crowd.awake() == 0 {
+			w.crowd.wakeNapper() // nobody is left who looks at once
+		}
 		sys.FutexWait(&w.area.wake, wake, -1)
 	}
 	w.leave(idle.sleepers[:], !w.mem.ready.Empty())

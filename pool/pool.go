@@ -52,6 +52,7 @@ type Pool struct {
 	incarnation  uint32
 	outstanding  int    // accepted and not yet ended
 	watched      int    // promises and others for whom the reaper works
+	pace         pace   // of the ends of tasks
 	resting      bool   // the reaper waits for kick
 	dormant      bool   // it does so without a bound
 	lastAccepted uint64 // when it last began to rest

@@ -10,8 +10,12 @@ import (
 	"github.com/shmkit/shmkit/internal/sys"
 )
 
+// reapAtOnce is how many reports of a worker are read before they are acted on: the lines of
+// their slots come at the same time, and not one after the other.
+const reapAtOnce = 16
+
 // reap takes what the workers have finished and returns how many reports it found. The
-// caller holds mu. At most one ring's worth of reports is taken from each worker, so
+// caller holds mu. At most about one ring's worth of reports is taken from each worker, so
 // that none can keep the parent busy for ever.
 func (p *Pool) reap() (n int) {
 	if p.phase == gone {
@@ -21,23 +25,41 @@ func (p *Pool) reap() (n int) {
 		if !m.reported {
 			p.report(m)
 		}
-		before := n
-		for range p.mem.geo.slots {
-			i, ok := m.done.Next()
-			if !ok {
-				break
-			}
-			n++
-			p.settle(i, m)
-		}
-		if n != before {
-			m.done.Drop()
-		}
+		n += p.reapFrom(m)
 	}
 	if p.unhinted {
 		p.rehint()
 	}
 	return n
+}
+
+func (p *Pool) reapFrom(m *member) (n int) {
+	var slots [reapAtOnce]uint32
+	for n < p.mem.geo.slots {
+		found := m.done.Next(slots[:])
+		if found > 1 {
+			p.prefetch(slots[:found])
+		}
+		for _, i := range slots[:found] {
+			p.settle(i, m)
+		}
+		n += found
+		if found < len(slots) {
+			break
+		}
+	}
+	if n > 0 {
+		m.done.Drop()
+	}
+	return n
+}
+
+func (p *Pool) prefetch(slots []uint32) {
+	for _, i := range slots {
+		if int(i) < len(p.mem.slots) {
+			sys.PrefetchWrite(&p.mem.slots[i].word)
+		}
+	}
 }
 
 // settle acts on worker m's report about slot i: a hint, which may be stale.
@@ -221,7 +243,11 @@ func (p *Pool) reapOnce(timer *time.Timer) bool {
 		return p.rest(timer)
 	}
 	if p.reap() > 0 {
+		nap := p.pace.nap(p.outstanding, p.accepted-uint64(p.outstanding))
 		p.mu.Unlock()
+		if nap > 0 {
+			p.bell.nap(nap)
+		}
 		return true
 	}
 	p.bell.announce()

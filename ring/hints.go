@@ -213,14 +213,18 @@ func (h *Hints) Consumer(head uint64) *HintsConsumer {
 	return &HintsConsumer{h: h, head: head}
 }
 
-// Next returns the next number. The producer may reuse its cell only after Drop.
-func (c *HintsConsumer) Next() (v uint32, ok bool) {
-	word := c.h.cells[c.head&c.h.mask].Load() // pairs with the store in TryPush
-	if uint32(word>>32) != uint32(c.head+1) {
-		return 0, false
+// Next reads the next numbers into dst and returns how many it found. The producer may
+// reuse their cells only after Drop.
+func (c *HintsConsumer) Next(dst []uint32) (n int) {
+	for ; n < len(dst); n++ {
+		word := c.h.cells[c.head&c.h.mask].Load() // pairs with the stores in TryPush and TryPushUnfenced
+		if uint32(word>>32) != uint32(c.head+1) {
+			break
+		}
+		c.head++
+		dst[n] = uint32(word)
 	}
-	c.head++
-	return uint32(word), true
+	return n
 }
 
 // Drop gives the cells of all numbers that Next returned back to the producer.

@@ -166,17 +166,30 @@ func TestHintsOnlyConsumer(t *testing.T) {
 		for i := range uint32(9) {
 			_, ok := p.TryPush(i)
 			require.True(t, ok)
-			v, ok := c.Next()
-			require.True(t, ok)
-			require.Equal(t, i, v)
+			var got [2]uint32
+			require.Equal(t, 1, c.Next(got[:]))
+			require.Equal(t, i, got[0])
+			require.Zero(t, c.Next(got[:]))
 			c.Drop()
 		}
 		p.TryPush(1)
-		p.TryPush(2)
-		_, ok := c.Next()
-		require.True(t, ok)
-		_, ok = p.TryPush(3)
+		require.True(t, p.TryPushUnfenced(2))
+		require.False(t, p.TryPushUnfenced(3))
+		var one [1]uint32
+		require.Equal(t, 1, c.Next(one[:]), "no more than there is room for")
+		_, ok := p.TryPush(3)
 		require.False(t, ok, "a number that was not dropped keeps its cell")
+		c.Drop()
+		require.True(t, p.TryPushUnfenced(3))
+		var rest [4]uint32
+		require.Equal(t, 2, c.Next(rest[:]))
+		require.Equal(t, []uint32{2, 3}, rest[:2])
+		c.Drop()
+		p.TryPush(1)
+		p.TryPush(2)
+		require.Equal(t, 1, c.Next(one[:]))
+		_, ok = p.TryPush(3)
+		require.False(t, ok, "likewise")
 	}
 }
 

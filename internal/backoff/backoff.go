@@ -39,6 +39,9 @@ func (s *Spin) Once() bool {
 	return true
 }
 
+// Pause spins for about d without a look at anything.
+func Pause(d time.Duration) { sys.Pause(max(uint32(d/pauseTime()), 1)) }
+
 // pauseTime measures what one pause costs here: 10 to 140 cycles, by processor. The
 // least of a few short runs is taken, because an interruption only adds.
 var pauseTime = sync.OnceValue(func() time.Duration {

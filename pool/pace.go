@@ -1,0 +1,38 @@
+package pool
+
+import "time"
+
+const (
+	// shortestNap is about twice what it takes to be woken: below it a nap gains nothing.
+	shortestNap = 50 * time.Microsecond
+
+	// longestNap bounds how late a result is noticed because many are still to come.
+	longestNap = 2 * time.Millisecond
+
+	// napShare is the part of the tasks in flight for which the reaper naps.
+	napShare = 8
+)
+
+// A pace is how fast tasks have ended lately, as the reaper sees it.
+type pace struct {
+	since time.Time
+	ended uint64        // tasks, then
+	each  time.Duration // time from one end to the next; smoothed
+}
+
+// nap returns how long the reaper may look away, 0 for not at all, when so many tasks are
+// outstanding and so many have ended: until about one in eight of those in flight has ended, so
+// that workers need not wake it for each.
+func (p *pace) nap(outstanding int, ended uint64) time.Duration {
+	now := time.Now()
+	if n := ended - p.ended; n > 0 && !p.since.IsZero() {
+		each := now.Sub(p.since) / time.Duration(n)
+		p.each += (each - p.each) / 2
+	}
+	p.since, p.ended = now, ended
+	nap := p.each * time.Duration(outstanding) / napShare
+	if nap < shortestNap {
+		return 0
+	}
+	return min(nap, longestNap)
+}
