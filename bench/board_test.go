@@ -14,6 +14,7 @@ import (
 
 	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/internal/sys"
+	spsc "github.com/shmkit/shmkit/ring"
 )
 
 // boardItems is how many items lie between the two sides of a stream at most.
@@ -35,9 +36,28 @@ type board struct {
 	_     [layout.Line - 4]byte
 	// items are plain: the producer hands them over by ping, the consumer back by pong.
 	items [boardItems]uint64
+	// rings are empty ones when a duel begins.
+	rings [2][ringBytes]byte
 }
 
-const boardBytes = 5*layout.Line + 8*boardItems
+const (
+	// ringBytes are for a ring in which as many items lie, each of which is published alone:
+	// a header and a word, behind what ring.SPSCSize adds.
+	ringBytes  = 2*layout.Line + 16*boardItems
+	boardBytes = 5*layout.Line + 8*boardItems + 2*ringBytes
+)
+
+func (s *board) producer(i int) *spsc.Producer {
+	p, err := spsc.AttachProducer(s.rings[i][:])
+	must(err)
+	return p
+}
+
+func (s *board) consumer(i int) *spsc.Consumer {
+	c, err := spsc.AttachConsumer(s.rings[i][:])
+	must(err)
+	return c
+}
 
 func mapBoard(f *os.File) (*board, mmap.MMap, error) {
 	mem, err := mmap.Map(f, mmap.RDWR, 0)
@@ -53,7 +73,7 @@ const sideEnv = "SHMKIT_BENCH_SIDE"
 
 // sides are what the children do n times.
 var sides = map[string]func(s *board, n uint64){
-	"pong": pong, "sleepy pong": sleepyPong,
+	"pong": pong, "sleepy pong": sleepyPong, "burn half": burnHalf,
 	"take each": func(s *board, n uint64) { take(s, n, 1) },
 	"take 64":   func(s *board, n uint64) { take(s, n, 64) },
 }
@@ -89,6 +109,9 @@ func duel(b *testing.B, side string, turns func(s *board, n uint64)) {
 	s, mem, err := mapBoard(f)
 	must(err)
 	defer func() { must(mem.Unmap()) }()
+	for i := range s.rings {
+		must(spsc.InitSPSC(s.rings[i][:]))
+	}
 
 	wait := startSide(side, uint64(b.N), f)
 	for s.ready.Load() == 0 {

@@ -18,6 +18,8 @@ func BenchmarkLimit(b *testing.B) {
 	b.Run("line-batch", func(b *testing.B) {
 		duel(b, "take 64", func(s *board, n uint64) { put(s, n, 64) })
 	})
+	b.Run("futex-cold", coldFutex)
+	b.Run("re-exec", reExec)
 }
 
 // ping sends a number and waits until it comes back, n times.

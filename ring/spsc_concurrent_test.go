@@ -91,7 +91,7 @@ func TestSPSCConcurrent(t *testing.T) {
 			for _, seed := range []uint64{0, 1<<32 - 1024, ^uint64(0) - 1023} {
 				t.Run(fmt.Sprintf("%d/%d/%#x", capacity, batch, seed), func(t *testing.T) {
 					_, p, c := newSPSC(t, capacity, seed)
-					tr := traffic{p.MaxRecord(), 5000, batch}
+					tr := traffic{p.MaxRecord(), 2000, batch}
 					done := make(chan struct{})
 					go func() {
 						defer close(done)

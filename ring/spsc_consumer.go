@@ -36,7 +36,7 @@ func AttachConsumer(mem []byte) (*Consumer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("attach consumer: %w", err)
 	}
-	// Both were stored by this consumer's predecessor, in Release.
+	// Both were stored by this consumer's predecessor, in Release or releasePart.
 	head, taken := r.control.head.Load(), r.control.taken.Load()
 	if head%wordSize != 0 {
 		return nil, fmt.Errorf("attach consumer: head %#x: %w", head, ErrCorrupted)
@@ -80,7 +80,20 @@ func (c *Consumer) Peek() (b []byte, ok bool, err error) {
 		c.at = end
 		return c.data[at:end:end], true, nil
 	}
-	return c.next()
+	if at != c.end || at == len(c.data) {
+		return c.turn()
+	}
+	// What lies up to the next 0 is the consumer's now. Pairs with the store in Producer.Commit.
+	h := header(c.words[uint(at)/wordSize].Load())
+	if h == 0 {
+		return nil, false, nil
+	}
+	at, end = at+wordSize, at+h.span()
+	if h>>eachShift != 0 || end > len(c.data) || c.base+uint64(end)-c.head > c.room() {
+		return c.open(h)
+	}
+	c.at, c.end = end, end // a record that stays alone, as most do
+	return c.data[at:][:h.size():h.size()], true, nil
 }
 
 // PeekRun returns the next record together with those behind it that were reserved
@@ -101,20 +114,18 @@ func (c *Consumer) PeekRun() (b []byte, size int, ok bool, err error) {
 	return c.data[at:c.at:c.at], size, true, nil
 }
 
-// next returns the first record of the next run.
-func (c *Consumer) next() ([]byte, bool, error) {
+// turn is Peek where no header can be: within a run, or at the end of the storage.
+func (c *Consumer) turn() ([]byte, bool, error) {
 	if c.at != c.end {
 		return nil, false, c.torn()
 	}
-	if c.at == len(c.data) {
-		c.base += uint64(len(c.data))
-		c.at, c.end = 0, 0
-	}
-	// What lies up to the next 0 is the consumer's now. Pairs with the store in Producer.Commit.
-	h := header(c.words[c.at/wordSize].Load())
-	if h == 0 {
-		return nil, false, nil
-	}
+	c.base += uint64(len(c.data))
+	c.at, c.end = 0, 0
+	return c.Peek()
+}
+
+// open is Peek with h, the header of a run, or of padding, or none at all.
+func (c *Consumer) open(h header) ([]byte, bool, error) {
 	at, n, each := c.at+wordSize, h.size(), h.each()
 	switch {
 	case !c.valid(h) || each > n:
@@ -124,12 +135,9 @@ func (c *Consumer) next() ([]byte, bool, error) {
 		c.at, c.end, c.size = at+each, at+n, each
 		return c.data[at:][:each:each], true, nil
 	}
-	c.at += h.span()
+	c.at = len(c.data) // padding ends the storage, and at its start none is valid: no third turn
 	c.end = c.at
-	if h.isPadding() { // it ends the storage, and at its start none is valid: no third turn
-		return c.next()
-	}
-	return c.data[at:][:n:n], true, nil
+	return c.Peek()
 }
 
 // valid reports whether h, at the consumer's position, leaves it inside the ring.
@@ -143,20 +151,25 @@ func (c *Consumer) valid(h header) bool {
 // successor of this consumer begins behind them.
 func (c *Consumer) Release() {
 	pos := c.base + uint64(c.at)
-	head := pos
 	if c.at < c.end {
-		head = c.run // the next header that a walk from head can start with
-	}
-	if head != c.head {
+		c.releasePart(pos)
+	} else if pos != c.head {
+		c.head = pos
 		// Hands the bytes over. Pairs with the load in Producer.refresh.
-		sys.ReleaseStore64(&c.control.head, head)
-		c.head = head
+		sys.ReleaseStore64(&c.control.head, pos)
 	}
-	if head != pos {
-		// Behind head: a successor believes it only together with that head. Pairs with
-		// the load in AttachConsumer.
-		sys.ReleaseStore64(&c.control.taken, pos)
+}
+
+// releasePart is Release within a run, up to pos. head goes to the run's header: the
+// next that a walk from head can start with.
+func (c *Consumer) releasePart(pos uint64) {
+	if c.head != c.run {
+		c.head = c.run
+		sys.ReleaseStore64(&c.control.head, c.run) // as in Release
 	}
+	// Behind head: a successor believes it only together with that head. Pairs with the
+	// load in AttachConsumer.
+	sys.ReleaseStore64(&c.control.taken, pos)
 }
 
 func (c *Consumer) corrupted(h header) error {

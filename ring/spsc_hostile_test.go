@@ -63,6 +63,21 @@ func TestSPSCHostileHeaders(t *testing.T) {
 	}
 }
 
+// A record that ends behind the storage is none, even if head leaves room for it.
+func TestSPSCHostileHeaderAtTheEnd(t *testing.T) {
+	_, p, c := newSPSC(t, 64, 0)
+	require.True(t, reserve(t, p, 8, 0))
+	p.Commit()
+	peek(t, c, 8, 0)
+	c.Release()
+	for _, n := range []int{41, 48} {
+		p.words[2].Store(uint64(payload(n, 0)))
+		_, ok, err := c.Peek()
+		assert.False(t, ok)
+		assert.ErrorIs(t, err, ErrCorrupted)
+	}
+}
+
 // A producer that publishes for ever without waiting for head gets the consumer to
 // give up, not to run in circles.
 func TestSPSCHostileOverrun(t *testing.T) {

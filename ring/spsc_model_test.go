@@ -60,8 +60,26 @@ func (m *spscModel) ReserveRun(t *rapid.T) {
 	}
 }
 
+// TryPut publishes what was reserved before it, too.
+func (m *spscModel) TryPut(t *rapid.T) {
+	b := make([]byte, rapid.IntRange(0, m.p.MaxRecord()).Draw(t, "size"))
+	fill(b, m.seq)
+	ok, err := m.p.TryPut(b)
+	require.NoError(t, err)
+	if !ok {
+		return // Reserve checks when this may be
+	}
+	m.reserved = append(m.reserved, record{m.seq, len(b)})
+	m.seq++
+	m.publish()
+}
+
 func (m *spscModel) Commit(*rapid.T) {
 	m.p.Commit()
+	m.publish()
+}
+
+func (m *spscModel) publish() {
 	m.ready = append(m.ready, m.reserved...)
 	m.reserved = nil
 }

@@ -16,6 +16,11 @@ import (
 // everything up to the 0 visible at once. The same protocol, per message and with
 // positions from a shared counter, is found in Aeron's log buffers.
 //
+// A consumer that waits takes the line away from the producer, who has to fetch it
+// again, between any two stores. So those that a lone record needs follow each other
+// closely, and none to another line comes between the last two: the 0 is stored before
+// the payload, since it may lie in the next line.
+//
 // Invariants:
 //   - the word at tail is 0 from one Commit to the next: a successor finds tail there;
 //   - head <= tail <= base+at <= head + room: the 0 at base+at overwrites no record;
@@ -26,10 +31,12 @@ type Producer struct {
 	at    int    // end of the last reservation
 	size  int    // of each record of the open run, 0: it cannot grow
 	limit int    // offset up to which at may go before wrap or refresh
+	most  int    // the largest size that records of a run can have
 	word  header // of the open run, which holds the last reservation; 0: nothing is reserved
 	open  int    // offset of that header
 	first header // of the batch, kept back for Commit; 0: the open run's is the first
 	start int    // offset of that header
+	zero  int    // equals at if the 0 behind the last reservation is there already
 
 	spsc
 	base uint64 // position of the storage's start in the lap of at
@@ -52,6 +59,7 @@ func AttachProducer(mem []byte) (*Producer, error) {
 		return nil, fmt.Errorf("attach producer: %w", err)
 	}
 	p.base, p.at = r.split(tail)
+	p.most = min(p.MaxRecord(), maxEach)
 	p.setLimit()
 	return p, nil
 }
@@ -68,16 +76,19 @@ func (p *Producer) MaxRecord() int { return len(p.data)/2 - wordSize }
 // MaxRecord, or [ErrCorrupted]. Reserve panics if n is negative.
 func (p *Producer) Reserve(n int) (b []byte, ok bool, err error) {
 	at, end := p.at, p.at+n
-	if n == p.size && n > 0 && end <= p.limit { // one more in the open run: no header to write
+	switch {
+	case n == p.size && n > 0 && end <= p.limit: // one more in the open run: no header to write
 		p.at = end
-		p.word += header(n)
+		p.word = (p.word + header(n)).asRun(n)
+		return p.data[at:end:end], true, nil
+	case p.word == 0 && n%wordSize == 0 && uint(n) <= uint(p.most) && end+wordSize <= p.limit:
+		at, end = at+wordSize, end+wordSize
+		p.open, p.at = p.at, end
+		p.word, p.size, p.zero = payload(n, 0), n, end
+		p.endWith0()
 		return p.data[at:end:end], true, nil
 	}
-	each := n // equal ones may follow without a header
-	if n%wordSize != 0 || n > maxEach {
-		each = 0
-	}
-	return p.reserve(n, each)
+	return p.reserve(n, n)
 }
 
 // ReserveRun returns room for count records of size bytes, one behind the other. It
@@ -94,14 +105,14 @@ func (p *Producer) ReserveRun(count, size int) (b []byte, ok bool, err error) {
 	at, end := p.at, p.at+count*size
 	if size == p.size && end <= p.limit {
 		p.at = end
-		p.word += header(end - at)
+		p.word = (p.word + header(end-at)).asRun(size)
 		return p.data[at:end:end], true, nil
 	}
 	return p.reserve(end-at, size)
 }
 
-// reserve starts a new run with n bytes for records of size each, or, if that is 0,
-// with a record of n bytes that stays alone.
+// reserve puts n bytes behind a header of their own, for records of size each: one
+// record, of any size, or several.
 func (p *Producer) reserve(n, each int) ([]byte, bool, error) {
 	if uint(n) > uint(p.MaxRecord()) {
 		return nil, false, p.refuse(n)
@@ -115,9 +126,17 @@ func (p *Producer) reserve(n, each int) ([]byte, bool, error) {
 	p.seal()
 	at := p.at
 	p.open, p.at = at, at+need
-	p.word, p.size = payload(n, each), each
+	p.word, p.size = payload(n, 0), each
+	if each < n {
+		p.word = p.word.asRun(each)
+	} else if n%wordSize != 0 || n > maxEach {
+		p.size = 0 // equal ones cannot follow without a header
+	}
 	return p.data[at+wordSize:][:n:n], true, nil
 }
+
+// asRun returns h as the header of a run of records of size bytes.
+func (h header) asRun(size int) header { return h | header(uint(size)/wordSize)<<eachShift }
 
 // advance makes room for need bytes at the offset at: it learns what was released, and
 // goes on at the storage's start if they do not fit before its end.
@@ -173,12 +192,17 @@ func (p *Producer) Commit() {
 		first, at = p.first, p.start
 		p.first = 0
 	}
-	next := p.at & (len(p.data) - 1)
-	p.plain[next/wordSize] = 0 // nobody looks at it before the first header is there
-	// Hands the batch over. Pairs with the loads in Consumer.next and spsc.walk.
-	sys.ReleaseStore64(&p.words[at/wordSize], uint64(first))
-	p.word, p.size = 0, 0
+	if p.zero != p.at {
+		p.endWith0()
+	}
+	// Hands the batch over. Pairs with the loads in Consumer.Peek and spsc.walk.
+	sys.ReleaseStore64(&p.words[uint(at)/wordSize], uint64(first))
+	p.word, p.size, p.zero = 0, 0, 0
 }
+
+// endWith0 stores the 0 behind the last record: plainly, because nobody looks at it
+// before the batch's first header is there.
+func (p *Producer) endWith0() { p.plain[uint(p.at)&uint(len(p.data)-1)/wordSize] = 0 }
 
 // tail is the position of the batch's first header: where the published records end.
 func (p *Producer) tail() uint64 {
@@ -197,6 +221,20 @@ func (p *Producer) tail() uint64 {
 // TryPut copies b into the ring as one record and publishes it, together with what
 // was reserved before. It returns what Reserve returns.
 func (p *Producer) TryPut(b []byte) (ok bool, err error) {
+	at := p.at
+	end := at + wordSize + layout.Align(len(b), wordSize)
+	if p.word != 0 || len(b) > p.MaxRecord() || end > p.limit {
+		return p.put(b)
+	}
+	p.at = end
+	p.endWith0()
+	copy(p.data[at+wordSize:end], b)
+	sys.ReleaseStore64(&p.words[uint(at)/wordSize], uint64(payload(len(b), 0))) // as in Commit
+	return true, nil
+}
+
+// put is TryPut for any state of the producer.
+func (p *Producer) put(b []byte) (ok bool, err error) {
 	room, ok, err := p.Reserve(len(b))
 	if !ok {
 		return false, err

@@ -76,6 +76,38 @@ func peekNone(t require.TestingT, c *Consumer) {
 	require.Nil(t, b)
 }
 
+// TryPut fits as many as Reserve, in the same layout, and takes the same records.
+func TestSPSCTryPutIsReserveAndCommit(t *testing.T) {
+	for _, seed := range seeds {
+		for n := range 25 {
+			mem, p, c := newSPSC(t, 64, seed)
+			other, q, _ := newSPSC(t, 64, seed)
+			b := make([]byte, n)
+			for seq := range uint64(20) {
+				fill(b, seq)
+				ok, err := p.TryPut(b)
+				require.NoError(t, err)
+				require.Equal(t, reserve(t, q, n, seq), ok)
+				q.Commit()
+				require.Equal(t, other[storageOff:], mem[storageOff:])
+				if !ok {
+					drain(t, c)
+					q.control.head.Store(c.control.head.Load())
+				}
+			}
+		}
+	}
+}
+
+func drain(t *testing.T, c *Consumer) {
+	for ok := true; ok; {
+		var err error
+		_, ok, err = c.Peek()
+		require.NoError(t, err)
+	}
+	c.Release()
+}
+
 // How many records fit is exact: 8 bytes of the storage stay free, nothing else.
 func TestSPSCHoldsItsCapacity(t *testing.T) {
 	for _, tt := range []struct{ capacity, size, singles, batch int }{
@@ -135,8 +167,10 @@ func TestSPSCTooLarge(t *testing.T) {
 	require.ErrorIs(t, err, ErrTooLarge)
 	assert.ErrorContains(t, err, "25")
 	assert.ErrorContains(t, err, "64")
-	_, err = p.TryPut(make([]byte, 1000))
-	require.ErrorIs(t, err, ErrTooLarge)
+	for _, n := range []int{25, 1000} { // there is room for 25
+		_, err = p.TryPut(make([]byte, n))
+		require.ErrorIs(t, err, ErrTooLarge)
+	}
 	assert.Panics(t, func() { p.Reserve(-1) })
 	assert.Panics(t, func() { p.Reserve(math.MinInt) })
 

@@ -1,0 +1,39 @@
+package main
+
+import "fmt"
+
+// A verdict is how a row ended, in words.
+type verdict struct {
+	reference, ratio, bar string
+	ok                    bool
+}
+
+func (v verdict) word() string {
+	if v.ok {
+		return "ok"
+	}
+	return "MISSED"
+}
+
+// judge compares the row's medians with its bar.
+func (r row) judge(medians map[string]float64) verdict {
+	figure, reference := medians[r.figure], medians[r.reference]
+	v := verdict{reference: r.reference}
+	if r.bar.share > 0 {
+		share := reference / figure
+		v.ratio, v.bar, v.ok = fmt.Sprintf("%.1f %%", 100*share), fmt.Sprintf(">= %.0f %%", 100*r.bar.share), share >= r.bar.share
+		return v
+	}
+	ratio := figure / reference
+	if r.bar.above != "" {
+		ratio = (figure - medians[r.bar.above]) / reference
+		v.reference += ", above " + r.bar.above
+	}
+	v.ratio, v.bar = fmt.Sprintf("%.2f", ratio), fmt.Sprintf("<= %g", r.bar.factor)
+	v.ok = ratio <= r.bar.factor
+	if r.bar.floor > 0 {
+		v.bar += fmt.Sprintf(" or %g ns", r.bar.floor)
+		v.ok = v.ok || figure <= r.bar.floor
+	}
+	return v
+}

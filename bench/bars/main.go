@@ -1,0 +1,126 @@
+// Bars measures the benchmarks that have a bar to meet, each beside its reference, and
+// prints how they compare. It runs in the module of the benchmarks:
+//
+//	go -C bench run ./bars
+//	go -C bench run ./bars -only Pool/burn -runs 9
+//
+// Each run measures every row once, a figure and its reference in one process. The table
+// shows the medians of the runs. A machine that does something else meanwhile measures
+// that too.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"text/tabwriter"
+)
+
+const benchmarks = "github.com/shmkit/shmkit/bench"
+
+func main() {
+	runs := flag.Int("runs", 5, "how often each row is measured")
+	only := flag.String("only", "", "measure only the rows whose benchmark matches this regular expression")
+	flag.Parse()
+	if err := run(*runs, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "bars:", err)
+		os.Exit(1)
+	}
+}
+
+func run(runs int, only string) (err error) {
+	if runs < 1 {
+		return fmt.Errorf("-runs is %d: it must be at least 1", runs)
+	}
+	chosen, err := choose(only)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "bars")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	binary := filepath.Join(dir, "bench.test")
+	if out, err := exec.Command("go", "test", "-c", "-o", binary, benchmarks).CombinedOutput(); err != nil {
+		return fmt.Errorf("build benchmarks: %w\n%s", err, out)
+	}
+	results, err := measureAll(binary, chosen, runs)
+	if err != nil {
+		return err
+	}
+	return printTable(os.Stdout, chosen, results)
+}
+
+func choose(only string) (chosen []row, err error) {
+	re, err := regexp.Compile(only)
+	if err != nil {
+		return nil, fmt.Errorf("-only: %w", err)
+	}
+	for _, r := range rows {
+		if re.MatchString(r.figure) {
+			chosen = append(chosen, r)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("-only %q matches no row", only)
+	}
+	return chosen, nil
+}
+
+// samples are the values of one row's figures, one of each run.
+type samples map[string][]float64
+
+// measureAll goes through the rows again and again, so that a slow minute of the machine
+// touches all of them a little and none of them in all its runs.
+func measureAll(binary string, chosen []row, runs int) ([]samples, error) {
+	results := make([]samples, len(chosen))
+	for i := range results {
+		results[i] = samples{}
+	}
+	for n := range runs {
+		for i, r := range chosen {
+			fmt.Fprintf(os.Stderr, "run %d of %d: %s\n", n+1, runs, r.figure)
+			if err := measure(binary, r, results[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return results, nil
+}
+
+func measure(binary string, r row, into samples) error {
+	cmd := exec.Command(binary, "-test.run", "^$", "-test.bench", pattern(r.figures()), "-test.benchtime", r.benchtime)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("measure %s: %w\n%s", r.figure, err, out)
+	}
+	for _, figure := range r.figures() {
+		v, err := find(string(out), figure)
+		if err != nil {
+			return err
+		}
+		into[figure] = append(into[figure], v)
+	}
+	return nil
+}
+
+func printTable(w io.Writer, chosen []row, results []samples) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "benchmark\tmeasured ns\treference\treference ns\tratio\tbar\t")
+	for i, r := range chosen {
+		medians := map[string]float64{}
+		for figure, values := range results[i] {
+			medians[figure] = median(values)
+		}
+		v := r.judge(medians)
+		fmt.Fprintf(t, "%s\t%.4g\t%s\t%.4g\t%s\t%s\t%s\n", r.figure, medians[r.figure], v.reference,
+			medians[r.reference], v.ratio, v.bar, v.word())
+	}
+	return t.Flush()
+}
