@@ -32,9 +32,10 @@ type batch struct {
 	next, n int
 	limit   int       // of hints that are worth taking at once
 	began   time.Time // when this batch was taken; zero if it is not measured
+	gather  gather
 }
 
-func newBatch() batch { return batch{limit: 1} }
+func newBatch() batch { return batch{limit: 1, gather: newGather()} }
 
 // pop returns the next slot of the batch.
 func (b *batch) pop(area *workerArea) (slot uint32, ok bool) {
@@ -52,15 +53,18 @@ func (b *batch) pop(area *workerArea) (slot uint32, ok bool) {
 // take makes the next hints this worker's batch.
 func (w *worker) take() bool {
 	b := &w.batch
+	b.gather.wait()
 	for {
 		pos, n := w.mem.ready.Peek(b.slots[:max(b.limit, 2)])
 		if n == 0 {
 			if w.mem.ready.Head() == pos {
+				b.gather.found(0)
 				b.began = time.Time{}
 				return false
 			}
 			continue // cells of a later lap: head has moved on since
 		}
+		b.gather.found(n)
 		b.measure(n > 1)
 		b.next, b.n = 0, min(n, b.limit)
 		w.show()

@@ -31,24 +31,24 @@ import (
 type crowd struct {
 	idle  *idleSets
 	areas []workerArea
+	words int // of each bitmap that this crowd uses
 }
 
-func (m *memory) crowd() crowd { return crowd{idle: &m.ctl.idle, areas: m.workers} }
+func (m *memory) crowd() crowd {
+	return crowd{idle: &m.ctl.idle, areas: m.workers, words: (len(m.workers) + 63) / 64}
+}
 
 type bitmap = []atomic.Uint64
 
-func set(bitmap []atomic.Uint64, i int) { bitmap[i/64].Or(1 << (i % 64)) }
+func set(bitmap bitmap, i int) { bitmap[i/64].Or(1 << (i % 64)) }
 
 // unset reports whether the bit was set: only one of several callers gets true.
-func unset(bitmap []atomic.Uint64, i int) bool {
+func unset(bitmap bitmap, i int) bool {
 	return bitmap[i/64].And(^(uint64(1)<<(i%64)))>>(i%64)&1 == 1
 }
 
-// words is how much of a bitmap this crowd uses.
-func (c crowd) words() int { return (len(c.areas) + 63) / 64 }
-
-func (c crowd) any(bitmap []atomic.Uint64) bool {
-	for w := range c.words() {
+func (c *crowd) any(bitmap bitmap) bool {
+	for w := range bitmap[:c.words] {
 		if bitmap[w].Load() != 0 {
 			return true
 		}
@@ -56,9 +56,9 @@ func (c crowd) any(bitmap []atomic.Uint64) bool {
 	return false
 }
 
-func (c crowd) count(bitmap []atomic.Uint64) int {
+func (c *crowd) count(bitmap bitmap) int {
 	n := 0
-	for w := range c.words() {
+	for w := range c.words {
 		n += bits.OnesCount64(bitmap[w].Load())
 	}
 	return n
@@ -66,22 +66,30 @@ func (c crowd) count(bitmap []atomic.Uint64) int {
 
 // call makes sure that somebody looks at the hint that was just published, which was
 // a full fence.
-func (c crowd) call() {
+func (c *crowd) call() {
 	// Sleepers first: they change seldom, so that this look mostly hits the cache, and while
 	// there is none the lines that spinners write need not be moved here.
-	if !c.any(c.idle.sleepers[:]) || c.any(c.idle.spinners[:]) || c.any(c.idle.nappers[:]) {
-		return
+	for w := range c.words {
+		if c.idle.sleepers[w].Load() != 0 {
+			c.callSleeper()
+			return
+		}
 	}
-	c.wakeOne(c.idle.sleepers[:])
+}
+
+func (c *crowd) callSleeper() {
+	if !c.any(c.idle.spinners[:]) && !c.any(c.idle.nappers[:]) {
+		c.wakeOne(c.idle.sleepers[:])
+	}
 }
 
 // wakeNapper wakes one that naps. It is for a worker that is about to sleep: a wake that is left
 // out from now on because of the napper would have to wait for the end of its nap.
-func (c crowd) wakeNapper() { c.wakeOne(c.idle.nappers[:]) }
+func (c *crowd) wakeNapper() { c.wakeOne(c.idle.nappers[:]) }
 
 // wakeOne takes a worker out of a set and wakes it.
-func (c crowd) wakeOne(bitmap bitmap) {
-	for w := range c.words() {
+func (c *crowd) wakeOne(bitmap bitmap) {
+	for w := range c.words {
 		for {
 			them := bitmap[w].Load() // pairs with the Or in worker.sleep
 			if them == 0 {
@@ -100,13 +108,13 @@ func (c crowd) wakeOne(bitmap bitmap) {
 }
 
 // wake ends worker i's sleep, or the one that it is about to begin.
-func (c crowd) wake(i int) {
+func (c *crowd) wake(i int) {
 	c.areas[i].wake.Add(1) // pairs with the load in worker.sleep
 	sys.FutexWake(&c.areas[i].wake, 1)
 }
 
 // wakeAll ends every sleep.
-func (c crowd) wakeAll() {
+func (c *crowd) wakeAll() {
 	for i := range c.areas {
 		unset(c.idle.sleepers[:], i)
 		c.wake(i)
@@ -114,16 +122,16 @@ func (c crowd) wakeAll() {
 }
 
 // forget clears what a dead worker has left.
-func (c crowd) forget(i int) {
+func (c *crowd) forget(i int) {
 	unset(c.idle.sleepers[:], i)
 	unset(c.idle.spinners[:], i)
 	unset(c.idle.nappers[:], i)
 }
 
 // awake counts the workers that neither sleep nor nap.
-func (c crowd) awake() int {
+func (c *crowd) awake() int {
 	n := len(c.areas)
-	for w := range c.words() {
+	for w := range c.words {
 		n -= bits.OnesCount64(c.idle.sleepers[w].Load() | c.idle.nappers[w].Load())
 	}
 	return n

@@ -84,7 +84,7 @@ func (f *Function[In, Out]) Name() string { return f.def.name }
 // that runs has its own context ended, and its result is dropped.
 func (f *Function[In, Out]) Call(ctx context.Context, p *Pool, in In) (Out, error) {
 	fut := f.calls.Get().(*Future[Out])
-	fut.pool, fut.def = p, f.def
+	fut.origin = &p.origins[f.def.id]
 	_, err := f.submit(ctx, p, fut, in)
 	if err == nil {
 		err = p.await(ctx, &fut.promise)
@@ -132,7 +132,7 @@ func (f *Function[In, Out]) submit(ctx context.Context, p *Pool, fut *Future[Out
 		copy(p.mem.argNear(i), b)
 	}
 	if fut == nil {
-		fut = f.future(p)
+		fut = newFuture[Out](&p.origins[f.def.id])
 	}
 	p.publish(ctx, i, &fut.promise, f.destination(fut))
 	p.mu.Unlock()
@@ -156,7 +156,7 @@ func (f *Function[In, Out]) submitEncoded(ctx context.Context, p *Pool, fut *Fut
 		return nil, fmt.Errorf("%s: encode argument: %w", f.def.name, err)
 	}
 	if fut == nil {
-		fut = &Future[Out]{promise: promise{pool: p, def: f.def}}
+		fut = &Future[Out]{promise: promise{origin: &p.origins[f.def.id]}}
 	}
 	if err := p.submitBytes(ctx, &fut.promise, f.destination(fut), int64(enc.Size()), enc.CopyTo); err != nil {
 		return nil, err

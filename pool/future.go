@@ -62,8 +62,7 @@ func (f *Future[Out]) decode() {
 
 // recycle makes a finished future of a Call as good as new.
 func (f *Future[Out]) recycle() {
-	f.done.Store(0)
-	f.id = 0
+	f.state.Store(0)
 	if m := f.more; f.def.result == nil || m.ch != nil || m.watched || m.err != nil || m.unhook != nil {
 		*m = more{wake: m.wake}
 	}
@@ -71,21 +70,21 @@ func (f *Future[Out]) recycle() {
 	f.out = zero
 }
 
-// A slab is where the next futures of one function's results come from, by the
-// dozen: an allocation costs about as much as handing a task over. Guarded by pool.mu.
+// A slab is where the next futures of one origin come from, by the dozen: an allocation
+// costs about as much as handing a task over. Guarded by pool.mu.
 type slab[Out any] struct{ futures []Future[Out] }
 
 const (
 	slabBytes   = 1024
-	slabFutures = 16 // at most: whoever keeps one keeps them all
+	slabFutures = 32 // at most: whoever keeps one keeps them all
 )
 
-// future returns a new future. The caller holds mu.
-func (f *Function[In, Out]) future(p *Pool) *Future[Out] {
-	s, ok := p.slabs[f.def.id].(*slab[Out])
+// newFuture returns a new future. The caller holds mu.
+func newFuture[Out any](o *origin) *Future[Out] {
+	s, ok := o.slab.(*slab[Out])
 	if !ok {
 		s = &slab[Out]{}
-		p.slabs[f.def.id] = s
+		o.slab = s
 	}
 	if len(s.futures) == 0 {
 		size := int(reflect.TypeFor[Future[Out]]().Size())
@@ -93,7 +92,7 @@ func (f *Function[In, Out]) future(p *Pool) *Future[Out] {
 	}
 	fut := &s.futures[0]
 	s.futures = s.futures[1:]
-	fut.pool, fut.def = p, f.def
+	fut.origin = o
 	return fut
 }
 

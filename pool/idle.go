@@ -27,6 +27,9 @@ const (
 	// stealEvery is how often a spinner looks for what others have taken and not begun, in looks
 	// at the ready ring.
 	stealEvery = 64
+
+	// soonTurns is as many looks as take about gatherGap.
+	soonTurns = 4
 )
 
 // idling is what a worker knows of how fast tasks come.
@@ -47,6 +50,7 @@ func (w *worker) wait() {
 	if w.spin() {
 		return
 	}
+	w.batch.gather.soon(false)
 	if w.pace() < napPace && w.nap() {
 		return
 	}
@@ -62,10 +66,12 @@ func (w *worker) spin() (found bool) {
 	}
 	set(idle.spinners[:], w.index)
 	s := backoff.For(spinIdle)
-	for turn := 1; !found && s.Once(); turn++ {
-		found = !w.mem.ready.Empty() || turn%stealEvery == 0 && (w.mem.ctl.stop.Load() != 0 || w.steal())
+	turn := 0
+	for ; !found && s.Once(); turn++ {
+		found = !w.mem.ready.Empty() || turn%stealEvery == stealEvery-1 && (w.mem.ctl.stop.Load() != 0 || w.steal())
 	}
 	w.leave(idle.spinners[:], found)
+	w.batch.gather.soon(found && turn <= soonTurns)
 	return found
 }
 

@@ -26,6 +26,8 @@ type Pool struct {
 	bell  bell
 	cpus  int
 
+	origins []origin // one for each registered function
+
 	spinning atomic.Bool   // one goroutine at a time spins for results
 	kick     chan struct{} // wakes the reaper; has room for one
 	idle     chan struct{} // closed when a closing pool has nothing left to do
@@ -46,7 +48,6 @@ type Pool struct {
 	unhinted     bool
 	heap         heap
 	freed        chan struct{} // closed, and made anew, when an argument is freed
-	slabs        []any         // by function: *slab of its results
 	woken        bool          // a goroutine was made runnable since the spinner looked
 	members      []*member
 	incarnation  uint32
@@ -126,7 +127,10 @@ func newPool(o Options, seg *shm.Segment, m *memory) *Pool {
 	p := &Pool{
 		opts: o, seg: seg, mem: m, crowd: m.crowd(), bell: m.bell(), cpus: sys.CPUs(),
 		kick: make(chan struct{}, 1), idle: make(chan struct{}), closed: make(chan struct{}), quit: make(chan struct{}),
-		entries: make([]entry, o.Queue), slabs: make([]any, len(registry.defs)), ready: m.ready.Producer(0), freed: make(chan struct{}),
+		entries: make([]entry, o.Queue), ready: m.ready.Producer(0), freed: make(chan struct{}),
+	}
+	for _, def := range registry.defs { // none is added after Main
+		p.origins = append(p.origins, origin{pool: p, def: def})
 	}
 	for i := o.Queue - 1; i >= 0; i-- {
 		p.freeSlots = append(p.freeSlots, uint32(i))

@@ -10,18 +10,26 @@ import (
 // A promise is the parent's side of one accepted task: who waits for its result. It is
 // finished exactly once, under the pool's lock. It is small, because every task has one.
 type promise struct {
+	*origin
+	state atomic.Uint64 // the task's id, 0 before it is published, and whether it is finished
+	more  *more         // what few promises need; made under the lock, and only while unfinished
+}
+
+// An origin is where a task comes from: one function's calls in one pool.
+type origin struct {
 	pool *Pool
 	def  *definition
-	id   taskID        // set when the task is published
-	done atomic.Uint64 // 1 once finished: what the future holds may be read then
-	more *more         // what few promises need; made under the lock, and only while unfinished
+	slab any // *slab of its results; guarded by pool.mu
 }
 
 // A taskID names a task for good: the slot that holds it and the slot's generation. 0
 // is no task.
 type taskID uint64
 
-const published = 1 << 63
+const (
+	published = 1 << 63 // in a taskID
+	finished  = 1 << 62 // in a promise's state: what the future holds may be read
+)
 
 func makeTaskID(slot uint32, gen uint64) taskID {
 	return published | taskID(slot)<<genBits | taskID(gen)
@@ -29,6 +37,9 @@ func makeTaskID(slot uint32, gen uint64) taskID {
 
 func (id taskID) slot() uint32 { return uint32(id &^ published >> genBits) }
 func (id taskID) gen() uint64  { return uint64(id) & maxGeneration }
+
+// id returns the task's id, 0 if it was not published.
+func (pr *promise) id() taskID { return taskID(pr.state.Load() &^ finished) }
 
 // more is the part of a promise that a task with a plain result, which is there before
 // anybody has to sleep for it, does without.
@@ -45,8 +56,8 @@ type more struct {
 	unhook  func() bool   // ends the watch on the task's context
 }
 
-// finished reports whether the result may be read. Pairs with the store in finish.
-func (pr *promise) finished() bool { return pr.done.Load() != 0 }
+// finished reports whether the result may be read. Pairs with the store in setFinished.
+func (pr *promise) finished() bool { return pr.state.Load()&finished != 0 }
 
 // extend returns the promise's second part. The caller holds pool.mu, and the promise
 // is not finished.
@@ -63,8 +74,11 @@ func (pr *promise) finish() {
 		pr.finishMore()
 		return
 	}
-	sys.ReleaseStore64(&pr.done, 1) // pairs with the load in finished; from here on the promise is its owner's
+	pr.setFinished()
 }
+
+// setFinished hands the promise over to its owner. Pairs with the load in finished.
+func (pr *promise) setFinished() { sys.ReleaseStore64(&pr.state, pr.state.Load()|finished) }
 
 func (pr *promise) finishMore() {
 	m := pr.more
@@ -80,7 +94,7 @@ func (pr *promise) finishMore() {
 		pr.pool.woken = true
 	}
 	wake := m.wake
-	sys.ReleaseStore64(&pr.done, 1) // as above: a Call may use the promise again, unless it is parked
+	pr.setFinished() // a Call may use the promise again, unless it is parked
 	if armed {
 		wake <- struct{}{} // has room: armed at most once
 	}

@@ -61,16 +61,17 @@ func TestNoWakeIsLost(t *testing.T) {
 					}
 				})
 			}
-			publish(t, m.ready.Producer(0), m.crowd(), &taken, hints)
+			crowd := m.crowd()
+			publish(t, m.ready.Producer(0), &crowd, &taken, hints)
 			m.ctl.stop.Store(1)
-			m.crowd().wakeAll()
+			crowd.wakeAll()
 			wg.Wait()
 			require.EqualValues(t, hints, taken.Load())
 		})
 	}
 }
 
-func publish(t *testing.T, p *ring.HintsProducer, c crowd, taken *atomic.Int64, hints int64) {
+func publish(t *testing.T, p *ring.HintsProducer, c *crowd, taken *atomic.Int64, hints int64) {
 	for n := range hints {
 		_, ok := p.TryPush(uint32(n))
 		require.True(t, ok)

@@ -70,8 +70,14 @@ func (p *Pool) settle(i uint32, m *member) {
 	}
 	e := &p.entries[i]
 	w := word(p.mem.slots[i].word.Load()) // pairs with the CAS in worker.finish
-	if e.live && w.gen() == e.gen && w.worker() == m.incarnation && (w.state() == done || w.state() == failed) {
-		p.collect(i, m, w.state() == failed)
+	if !e.live {
+		return
+	}
+	switch w {
+	case makeWord(done, m.incarnation, e.gen):
+		p.collect(i, m, false)
+	case makeWord(failed, m.incarnation, e.gen):
+		p.collect(i, m, true)
 	}
 }
 
@@ -187,7 +193,9 @@ func (p *Pool) retire(i uint32) {
 	e := &p.entries[i]
 	e.live, e.task, e.out = false, nil, nil
 	sys.ReleaseStore64(&p.mem.slots[i].word, uint64(makeWord(free, 0, e.gen)))
-	p.releaseBlock(e)
+	if e.block.n != 0 {
+		p.releaseBlock(e)
+	}
 	p.releaseSlot(i)
 }
 

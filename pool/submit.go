@@ -95,10 +95,14 @@ func (p *Pool) waitForSlot(ctx context.Context) (uint32, error) {
 
 // releaseSlot hands the slot to whoever waits for one.
 func (p *Pool) releaseSlot(i uint32) {
-	if len(p.waiters) == 0 || p.accepting() != nil {
+	if len(p.waiters) > 0 && p.accepting() == nil {
+		p.handOver(i)
+	} else {
 		p.freeSlots = append(p.freeSlots, i)
-		return
 	}
+}
+
+func (p *Pool) handOver(i uint32) {
 	w := p.waiters[0]
 	p.waiters = p.waiters[1:]
 	w.slot, w.ok = i, true
@@ -120,7 +124,7 @@ func (p *Pool) publish(ctx context.Context, i uint32, pr *promise, out []byte) {
 	e := &p.entries[i]
 	e.live, e.task, e.out = true, pr, out
 	e.gen = (e.gen + 1) & maxGeneration
-	pr.id = makeTaskID(i, e.gen)
+	sys.ReleaseStore64(&pr.state, uint64(makeTaskID(i, e.gen)))
 	if ctx.Done() != nil {
 		pr.follow(ctx)
 	}
@@ -137,8 +141,10 @@ func (p *Pool) enqueue(i uint32) {
 	sys.ReleaseStore64(word, uint64(makeWord(queued, 0, e.gen))) // hands the slot over; pairs with the CAS in worker.claim
 	if e.ahead {
 		word.Store(uint64(makeWord(queued, 0, e.gen))) // again, as the full fence that hint needs
+		p.hint(i)
+	} else {
+		p.push(i)
 	}
-	p.hint(i)
 	p.crowd.call()
 	if p.dormant {
 		p.kickReaper()
@@ -153,9 +159,12 @@ func (p *Pool) hint(i uint32) {
 	if e.ahead && p.untaken(e.hint) {
 		return
 	}
-	pos, ok := p.ready.TryPush(i)
-	e.hint, e.ahead = pos, ok
-	if !ok {
+	p.push(i)
+}
+
+func (p *Pool) push(i uint32) {
+	e := &p.entries[i]
+	if e.hint, e.ahead = p.ready.TryPush(i); !e.ahead {
 		p.unhinted = true // the next reap tries again
 	}
 }
@@ -267,9 +276,6 @@ func (p *Pool) allocate(ctx context.Context, n int64) (off int64, err error) {
 
 // releaseBlock frees a task's argument.
 func (p *Pool) releaseBlock(e *entry) {
-	if e.block.n == 0 {
-		return
-	}
 	p.heap.free(e.block.off, e.block.n)
 	e.block = extent{}
 	close(p.freed)
@@ -281,11 +287,11 @@ func (p *Pool) releaseBlock(e *entry) {
 func (p *Pool) abandon(pr *promise, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if pr.finished() || pr.id == 0 {
+	if pr.finished() || pr.id() == 0 {
 		return
 	}
 	p.cancelled++
-	i, gen := pr.id.slot(), pr.id.gen()
+	i, gen := pr.id().slot(), pr.id().gen()
 	e := &p.entries[i]
 	if e.live && e.gen == gen {
 		s := &p.mem.slots[i]
