@@ -35,7 +35,7 @@ func (p *Pool) await(ctx context.Context, pr *promise) error {
 
 // spin takes results, anybody's, until pr is finished. One goroutine at a time does it:
 // it serves the others too.
-func (p *Pool) spin(ctx context.Context, pr *promise) bool {
+func (p *Pool) spin(ctx context.Context, pr interface{ finished() bool }) bool {
 	if pr.finished() {
 		return true
 	}

@@ -121,6 +121,13 @@ func (f *Function[In, Out]) submit(ctx context.Context, p *Pool, fut *Future[Out
 		p.mu.Unlock()
 		return nil, err
 	}
+	fut = f.place(ctx, p, i, fut, in)
+	p.mu.Unlock()
+	return fut, nil
+}
+
+// place is submit once there is a slot, for a small argument. The caller holds mu.
+func (f *Function[In, Out]) place(ctx context.Context, p *Pool, i uint32, fut *Future[Out], in In) *Future[Out] {
 	s := &p.mem.slots[i]
 	b := layout.Bytes(&in)
 	s.argLen = uint64(len(b))
@@ -134,9 +141,8 @@ func (f *Function[In, Out]) submit(ctx context.Context, p *Pool, fut *Future[Out
 	if fut == nil {
 		fut = newFuture[Out](&p.origins[f.def.id])
 	}
-	p.publish(ctx, i, &fut.promise, f.destination(fut))
-	p.mu.Unlock()
-	return fut, nil
+	p.accept(ctx, &fut.promise, i, f.destination(fut))
+	return fut
 }
 
 // destination is where a pointer-free result goes: the memory of the future's value.

@@ -45,6 +45,11 @@ func TestWraps(t *testing.T) {
 					i++
 				}
 				require.Equal(t, 200, i)
+				for i := range 100 {
+					y, err := square.Call(t.Context(), p, i)
+					require.NoError(t, err)
+					require.Equal(t, i*i, y)
+				}
 				require.Less(t, p.ready.Tail(), uint64(math.MaxUint32)<<8, "the position has wrapped")
 			})
 		}

@@ -105,6 +105,7 @@ const (
 	inline  place = iota // in the slot
 	near                 // in the slot's near space
 	distant              // in a region; the slot holds the offset
+	chunked              // many arguments in the parent's region: see chunk.go
 )
 
 // A geometry fixes where everything lies. Parent and workers compute the rest from it.
@@ -212,6 +213,12 @@ func (m *memory) argNear(i uint32) []byte {
 func (m *memory) resNear(i uint32) []byte {
 	off := m.off.near + int64(i)*2*nearBytes + nearBytes
 	return m.bytes[off : off+nearBytes : off+nearBytes]
+}
+
+// progress is how far the worker has come with the chunk in slot i. It lies where a single
+// argument would.
+func (m *memory) progress(i uint32) *progress {
+	return layout.MustAt[progress](m.bytes, m.off.near+int64(i)*2*nearBytes)
 }
 
 func (m *memory) table() []byte { return m.bytes[m.off.table:][:m.geo.table] }

@@ -51,7 +51,8 @@ type Pool struct {
 	woken        bool          // a goroutine was made runnable since the spinner looked
 	members      []*member
 	incarnation  uint32
-	outstanding  int    // accepted and not yet ended
+	outstanding  int    // tasks, or chunks of them, accepted and not yet ended
+	endings      uint64 // of those
 	watched      int    // promises and others for whom the reaper works
 	pace         pace   // of the ends of tasks
 	resting      bool   // the reaper waits for kick
@@ -229,9 +230,9 @@ func (p *Pool) failAll(err error) {
 	for i := range p.entries {
 		e := &p.entries[i]
 		if e.live && e.task != nil {
+			p.failed += e.task.items()
 			e.task.fail(err)
 			e.task = nil
-			p.failed++
 		}
 	}
 	close(p.freed)

@@ -54,6 +54,8 @@ type more struct {
 	armed   bool          // wake is to be sent to
 	hooks   []func()      // called when finished; they must not block
 	unhook  func() bool   // ends the watch on the task's context
+
+	part *part // set if the task is a chunk
 }
 
 // finished reports whether the result may be read. Pairs with the store in setFinished.
@@ -145,7 +147,8 @@ func (pr *promise) watch() {
 	pr.pool.watch()
 }
 
-// whenFinished calls hook, which must not block, once the promise is finished.
+// whenFinished calls hook, which must not block, once the promise is finished. Somebody must look
+// for results: see watch.
 func (pr *promise) whenFinished(hook func()) {
 	pr.pool.mu.Lock()
 	defer pr.pool.mu.Unlock()
@@ -154,5 +157,4 @@ func (pr *promise) whenFinished(hook func()) {
 		return
 	}
 	pr.extend().hooks = append(pr.more.hooks, hook)
-	pr.watch()
 }

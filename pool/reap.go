@@ -87,6 +87,10 @@ func (p *Pool) collect(i uint32, m *member, isError bool) {
 	s := &p.mem.slots[i]
 	kind, n := s.resKind, s.resLen // plain: the word handed them over
 	pr, out := e.task, e.out
+	if pr != nil && pr.part() != nil && (!p.endPart(i, pr.part()) || pr.part().next == 0 && !isError) {
+		p.corrupted("worker %d claims impossible progress in a chunk", m.pid())
+		return
+	}
 	e.task = nil
 	e.ahead = false // whoever claimed it took its hint
 	var ok bool
@@ -142,7 +146,9 @@ func (p *Pool) conclude(pr *promise, raw []byte, err error) {
 		pr.fail(err)
 		return
 	}
-	p.succeeded++
+	if pr.part() == nil {
+		p.succeeded++
+	}
 	if raw != nil {
 		pr.extend().raw = raw
 	}
@@ -202,6 +208,7 @@ func (p *Pool) retire(i uint32) {
 // ended counts a task as ended.
 func (p *Pool) ended() {
 	p.outstanding--
+	p.endings++
 	if p.phase != open {
 		p.checkIdle()
 	}
@@ -251,7 +258,7 @@ func (p *Pool) reapOnce(timer *time.Timer) bool {
 		return p.rest(timer)
 	}
 	if p.reap() > 0 {
-		nap := p.pace.nap(p.outstanding, p.accepted-uint64(p.outstanding))
+		nap := p.pace.nap(p.outstanding, p.endings)
 		p.mu.Unlock()
 		if nap > 0 {
 			p.bell.nap(nap)

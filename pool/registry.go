@@ -14,6 +14,9 @@ import (
 type handler interface {
 	// serve decodes arg, runs the function and places the result in out.
 	serve(ctx context.Context, arg []byte, out *answer) error
+
+	// serveChunk does so for each item of the chunk that the worker has claimed.
+	serveChunk(w *worker) error
 }
 
 // A definition is what both sides know of a registered function.

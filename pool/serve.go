@@ -129,6 +129,9 @@ func (w *worker) invoke() error {
 	if fn.err != nil {
 		return fn.err
 	}
+	if s.argKind == chunked {
+		return fn.handler.serveChunk(w)
+	}
 	arg, err := w.argument(w.out.index)
 	if err != nil {
 		return err

@@ -118,17 +118,22 @@ func (p *Pool) dismissWaiters() {
 	p.waiters = nil
 }
 
-// publish makes the task in slot i, whose argument is written, known to the workers.
-// The caller holds mu.
-func (p *Pool) publish(ctx context.Context, i uint32, pr *promise, out []byte) {
-	e := &p.entries[i]
-	e.live, e.task, e.out = true, pr, out
-	e.gen = (e.gen + 1) & maxGeneration
-	sys.ReleaseStore64(&pr.state, uint64(makeTaskID(i, e.gen)))
+// accept counts a task, and publishes it so that it ends when ctx does. The caller holds mu.
+func (p *Pool) accept(ctx context.Context, pr *promise, i uint32, out []byte) {
 	if ctx.Done() != nil {
 		pr.follow(ctx)
 	}
 	p.accepted++
+	p.publish(pr, i, out)
+}
+
+// publish makes the task in slot i, whose argument is written, known to the workers.
+// The caller holds mu.
+func (p *Pool) publish(pr *promise, i uint32, out []byte) {
+	e := &p.entries[i]
+	e.live, e.task, e.out = true, pr, out
+	e.gen = (e.gen + 1) & maxGeneration
+	sys.ReleaseStore64(&pr.state, uint64(makeTaskID(i, e.gen)))
 	s := &p.mem.slots[i]
 	s.fn = pr.def.id
 	p.enqueue(i)
@@ -220,7 +225,7 @@ func (p *Pool) submitBytes(ctx context.Context, pr *promise, out []byte, n int64
 			return err
 		}
 	}
-	p.publish(ctx, i, pr, out)
+	p.accept(ctx, pr, i, out)
 	return nil
 }
 
@@ -290,7 +295,7 @@ func (p *Pool) abandon(pr *promise, err error) {
 	if pr.finished() || pr.id() == 0 {
 		return
 	}
-	p.cancelled++
+	p.cancelled += pr.items()
 	i, gen := pr.id().slot(), pr.id().gen()
 	e := &p.entries[i]
 	if e.live && e.gen == gen {
@@ -300,7 +305,7 @@ func (p *Pool) abandon(pr *promise, err error) {
 			p.ended()
 		} else {
 			e.task = nil
-			p.order(i, word(s.word.Load()), err)
+			p.order(i, word(s.word.Load()), reasonFor(err))
 		}
 	}
 	pr.fail(err)

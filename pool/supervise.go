@@ -206,15 +206,32 @@ func (p *Pool) inherit(m *member, died *WorkerDiedError) {
 		case done, failed:
 			p.collect(uint32(i), m, w.state() == failed)
 		case running, doomed:
-			if e.task != nil {
-				p.failed++
-				e.task.fail(died.during(e.task.def.name))
-			}
+			p.bury(uint32(i), died)
 			e.ahead = false
 			p.retire(uint32(i))
 			p.ended()
 		}
 	}
+}
+
+// bury ends the task in slot i with the death of the worker that ran it. A chunk fails where it was.
+func (p *Pool) bury(i uint32, died *WorkerDiedError) {
+	pr := p.entries[i].task
+	if pr == nil {
+		return
+	}
+	if t := pr.part(); t != nil {
+		if !p.endPart(i, t) {
+			p.corrupted("a worker that died claimed more results than its chunk has items")
+			return
+		}
+		if t.next == t.n {
+			pr.finish()
+			return
+		}
+	}
+	p.failed++
+	pr.fail(died.during(pr.def.name))
 }
 
 // during returns a copy for one task: failed futures share no error.

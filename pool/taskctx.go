@@ -17,6 +17,7 @@ type order uint64
 const (
 	reasonCanceled = 1
 	reasonDeadline = 2
+	reasonYield    = 3 // not an end: the worker is asked to hand over what it has of a chunk
 )
 
 func makeOrder(slot uint32, gen uint64, reason uint64) order {
@@ -37,15 +38,19 @@ func contextError(reason uint32) error {
 	return context.Canceled
 }
 
-// order tells the worker that runs the task in slot i that its context has ended. The
-// caller holds mu. It is a message to one task: the next overwrites it.
-func (p *Pool) order(i uint32, w word, err error) {
+// reasonFor returns the reason for a context's error.
+func reasonFor(err error) uint64 {
+	if err == context.DeadlineExceeded {
+		return reasonDeadline
+	}
+	return reasonCanceled
+}
+
+// order tells the worker that runs the task in slot i that its context has ended, or what else
+// the reason says. The caller holds mu. It is a message to one task: the next overwrites it.
+func (p *Pool) order(i uint32, w word, reason uint64) {
 	if w.state() != running {
 		return
-	}
-	reason := uint64(reasonCanceled)
-	if err == context.DeadlineExceeded {
-		reason = reasonDeadline
 	}
 	for _, m := range p.members {
 		if m.incarnation == w.worker() {
@@ -98,7 +103,9 @@ func (c *contexts) begin(i uint32, gen uint64) taskContext {
 
 // next ends the running item's context and returns that of the next item of the same task.
 func (c *contexts) next() taskContext {
-	c.last = (c.last + 1) % len(c.numbers)
+	if c.last++; c.last == len(c.numbers) {
+		c.last = 0
+	}
 	sys.ReleaseStore64(&c.running, uint64(c.last)+1)
 	return taskContext{&c.numbers[c.last]}
 }
@@ -125,7 +132,7 @@ func (c *contexts) reason(number int) uint32 {
 	if c.running.Load() != uint64(number)+1 {                       // task may have been another's
 		return reasonCanceled
 	}
-	if said.withReason(0) == task {
+	if said.withReason(0) == task && said.reason() != reasonYield {
 		return said.reason()
 	}
 	return 0

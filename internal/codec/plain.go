@@ -39,6 +39,9 @@ type Fixed struct {
 	bools []uintptr
 }
 
+// Exact reports whether any bytes of the right length are values as they are.
+func (f *Fixed) Exact() bool { return len(f.bools) == 0 }
+
 // Accept sets the values whose memory dst is from src, which holds as many and may be
 // written by another process at the same time: any bytes become values.
 func (f *Fixed) Accept(dst, src []byte) error {

@@ -1,0 +1,263 @@
+//go:build linux && (amd64 || arm64)
+
+package pool
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// An errand is an item that does not always go well.
+type errand struct {
+	X   int
+	How errandKind
+	Yes bool
+}
+
+type errandKind int
+
+const (
+	well errandKind = iota
+	badly
+	panicking
+	leaving
+	dying
+	slow // long beside chunkTarget
+)
+
+// An upshot is what came of an errand.
+type upshot struct {
+	X, Pid int
+	Yes    bool
+}
+
+var runErrand = Func("errand", func(ctx context.Context, e errand) (upshot, error) {
+	switch e.How {
+	case badly:
+		return upshot{X: -1}, errors.New("it went badly")
+	case panicking:
+		panic("no")
+	case leaving:
+		runtime.Goexit()
+	case dying:
+		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+			return upshot{}, err
+		}
+		<-ctx.Done()
+	case slow:
+		for began := time.Now(); time.Since(began) < 10*time.Millisecond; {
+		}
+	}
+	return upshot{X: e.X + 1, Pid: os.Getpid(), Yes: e.Yes}, nil
+})
+
+// errands yields n errands, of the kind that how says.
+func errands(n int, how func(i int) errandKind) func(func(errand) bool) {
+	return func(yield func(errand) bool) {
+		for i := range n {
+			if !yield(errand{X: i, How: how(i), Yes: i%3 == 0}) {
+				return
+			}
+		}
+	}
+}
+
+// requireFault checks that an item failed as its errand says.
+func requireFault(t *testing.T, how errandKind, err error) {
+	var task *TaskError
+	switch how {
+	case badly:
+		require.ErrorContains(t, err, "it went badly")
+	case panicking:
+		require.ErrorAs(t, err, &task)
+		require.True(t, task.Panicked)
+	case leaving:
+		require.ErrorContains(t, err, "runtime.Goexit")
+	case dying:
+		require.ErrorIs(t, err, ErrWorkerDied)
+	}
+}
+
+// Wherever in a chunk an item fails, in whatever way, the others have their results.
+func TestChunkFailures(t *testing.T) {
+	const n = 20_000
+	how := func(i int) errandKind {
+		switch {
+		case i == 5000 || i == 19_999:
+			return dying
+		case i%997 == 5:
+			return badly
+		case i%4999 == 7:
+			return panicking
+		case i%6007 == 11:
+			return leaving
+		}
+		return well
+	}
+	p := start(t, Options{Workers: 2})
+	t.Run("in order", func(t *testing.T) {
+		i := 0
+		for got, err := range runErrand.Map(t.Context(), p, errands(n, how)) {
+			if how(i) != well {
+				requireFault(t, how(i), err)
+			} else {
+				require.NoError(t, err, "item %d", i)
+				require.Equal(t, upshot{X: i + 1, Pid: got.Pid, Yes: i%3 == 0}, got)
+			}
+			i++
+		}
+		require.Equal(t, n, i)
+	})
+	t.Run("unordered", func(t *testing.T) {
+		seen := make([]int, n)
+		for r := range runErrand.MapUnordered(t.Context(), p, errands(n, how)) {
+			seen[r.Index]++
+			require.Equal(t, r.Index, r.In.X)
+			if how(r.Index) != well {
+				requireFault(t, how(r.Index), r.Err)
+			} else {
+				require.NoError(t, r.Err)
+				require.Equal(t, r.Index+1, r.Out.X)
+			}
+		}
+		for i, times := range seen {
+			require.Equal(t, 1, times, "item %d", i)
+		}
+	})
+	s := p.Stats()
+	require.EqualValues(t, 2*n, s.Accepted)
+	require.EqualValues(t, 2*n, s.Succeeded+s.Failed)
+	require.Zero(t, s.Outstanding)
+	requireNoBlocks(t, p)
+}
+
+// requireNoBlocks checks that nothing is left in the parent's region.
+func requireNoBlocks(t *testing.T, p *Pool) {
+	t.Helper()
+	eventually(t, "all blocks are free", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.reap()
+		return p.heap.top == 0
+	})
+}
+
+// Chunks whose items turn out to be long are cut, so that all workers have their share.
+func TestChunkOfLongItems(t *testing.T) {
+	const quick, long = 20_000, 60
+	p := start(t, Options{Workers: 2})
+	pids := map[int]int{}
+	i := 0
+	for got, err := range runErrand.Map(t.Context(), p, errands(quick+long, func(i int) errandKind {
+		if i >= quick {
+			return slow
+		}
+		return well
+	})) {
+		require.NoError(t, err)
+		require.Equal(t, i+1, got.X)
+		if i >= quick {
+			pids[got.Pid]++
+		}
+		i++
+	}
+	require.Equal(t, quick+long, i)
+	require.Len(t, pids, 2, "the long items ran in %v", pids)
+}
+
+// What has been fed is run, however few it is, while the sequence waits for a result.
+func TestChunkIsNotWaitedFor(t *testing.T) {
+	const quick, slowly = 20_000, 20
+	p := start(t, Options{Workers: 2})
+	results := make(chan int)
+	xs := func(yield func(int) bool) {
+		for i := range quick {
+			if !yield(i) {
+				return
+			}
+		}
+		for range quick {
+			<-results
+		}
+		for i := range slowly {
+			if !yield(quick + i) {
+				return
+			}
+			<-results
+		}
+	}
+	i := 0
+	for y, err := range square.Map(t.Context(), p, xs) {
+		require.NoError(t, err)
+		require.Equal(t, i*i, y)
+		i++
+		go func() { results <- 1 }()
+	}
+	require.Equal(t, quick+slowly, i)
+}
+
+// Without memory for chunks the items travel in the slots.
+func TestChunkWithoutMemory(t *testing.T) {
+	p := start(t, Options{Workers: 2, Memory: 1})
+	i := 0
+	for y, err := range square.Map(t.Context(), p, numbers(10_000)) {
+		require.NoError(t, err)
+		require.Equal(t, i*i, y)
+		i++
+	}
+	require.Equal(t, 10_000, i)
+	requireNoBlocks(t, p)
+}
+
+// A Map that is left or whose context ends gives all its memory back, also that of chunks which run.
+func TestChunkBreak(t *testing.T) {
+	p := start(t, Options{Workers: 2})
+	for n := range 30 {
+		ctx, cancel := context.WithCancel(t.Context())
+		got := 0
+		for _, err := range square.Map(ctx, p, numbers(-1)) {
+			if err != nil {
+				require.ErrorIs(t, err, context.Canceled)
+				break
+			}
+			if got++; got == 1000*(n+1) {
+				if n%2 == 0 {
+					break
+				}
+				cancel()
+			}
+		}
+		cancel()
+	}
+	requireNoBlocks(t, p)
+	same(t, p, echoInt, 1)
+	require.Zero(t, p.Stats().Deaths)
+}
+
+// When the pool ends, a Map says so for each item that has no result.
+func TestChunkTerminate(t *testing.T) {
+	p, err := New(Options{Workers: 2})
+	require.NoError(t, err)
+	got, failed := 0, 0
+	for y, err := range square.Map(t.Context(), p, numbers(-1)) {
+		if err == nil {
+			require.Equal(t, got*got, y)
+			if got++; got == 50_000 {
+				p.Terminate()
+			}
+			continue
+		}
+		require.ErrorIs(t, err, ErrClosed)
+		if failed++; failed == 100 {
+			break
+		}
+	}
+	require.Equal(t, 100, failed)
+}

@@ -1,0 +1,330 @@
+package pool
+
+import (
+	"context"
+	"iter"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shmkit/shmkit/internal/sys"
+)
+
+// A mapping is one Map that runs: a goroutine that feeds, and the consumer's. What they
+// share is a list of chunks in the order of the input. Locks are taken in the order
+// mapping.mu, Pool.mu.
+type mapping[In, Out any] struct {
+	f       *Function[In, Out]
+	p       *Pool
+	ordered bool
+	most    int // items in a chunk at most
+	chunked bool
+	ctx     context.Context // of the items; ends when the consumer breaks
+	cancel  context.CancelFunc
+	unwatch func() bool
+	onEnd   func()        // ended, as a hook
+	wake    chan struct{} // for the consumer; has room for one
+	room    chan struct{} // for the feeder; has room for one
+	buf     *buffer[In]   // the feeder's own; see buffer
+	fedTo   int           // items fed; the feeder's own
+	mayFeed int           // items that may be fed before the next look at taken; the feeder's own
+	seen    int64         // endings that the consumer knows of
+	outs    []Out         // the consumer's copy of the results of its chunk
+
+	endings  atomic.Int64 // of chunks
+	inFlight atomic.Int64 // chunks
+	taken    atomic.Int64 // items that the consumer has taken
+	size     atomic.Int64 // items that a chunk should have
+	stopped  atomic.Bool  // nothing is to be sent any more; set under mu
+
+	mu      sync.Mutex // guards what follows
+	chunks  []*chunk[In, Out]
+	unsent  int // index in chunks below which all are sent
+	filling *buffer[In]
+	blocks  []extent // of shared memory, for the next chunks
+	spare   [][]In   // memory for the next items
+	each    time.Duration
+	fed     bool
+	panic   *iteratorPanic
+}
+
+// A chunk is some consecutive items. It travels as a part or, alone, as a task like any other.
+type chunk[In, Out any] struct {
+	part
+	first   int // index of its first item
+	in      []In
+	fut     *Future[Out]
+	err     error // why it was not sent
+	sent    bool
+	settled bool // it has ended, and what it left over is a chunk of its own
+}
+
+// A buffer is where the feeder puts items. The consumer may send what is there, if nobody has
+// anything to do, while the feeder goes on behind it.
+type buffer[In any] struct {
+	in     []In
+	first  int
+	filled atomic.Uint64 // pairs: the store in put, the load in flush
+	sent   int           // guarded by mapping.mu
+}
+
+// iteratorPanic is what the sequence given to a Map panicked with.
+type iteratorPanic struct {
+	value any
+	stack []byte
+}
+
+func (f *Function[In, Out]) newMapping(ctx context.Context, p *Pool, ordered bool) *mapping[In, Out] {
+	m := &mapping[In, Out]{f: f, p: p, ordered: ordered, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	m.most, m.chunked = f.chunks()
+	m.size.Store(1)
+	m.onEnd = m.ended
+	m.ctx, m.cancel = context.WithCancel(ctx)
+	m.unwatch = context.AfterFunc(m.ctx, m.abandon)
+	return m
+}
+
+func notify(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// ended is called, under the pool's lock, for each chunk that has ended.
+func (m *mapping[In, Out]) ended() {
+	m.inFlight.Add(-1)
+	m.endings.Add(1)
+	notify(m.wake)
+}
+
+// finished reports whether the consumer has something to look at.
+func (m *mapping[In, Out]) finished() bool { return m.endings.Load() != m.seen }
+
+// limit is how many chunks are in flight at most, and ahead how many items the feeder is ahead of
+// the consumer.
+func (m *mapping[In, Out]) limit() int64 {
+	if m.size.Load() == 1 {
+		return int64(m.p.window())
+	}
+	return int64(2 + 2*m.p.opts.Workers)
+}
+
+func (m *mapping[In, Out]) ahead() int {
+	return max(m.p.window(), int(m.size.Load())*(4+2*m.p.opts.Workers))
+}
+
+// feed hands the values of xs on.
+func (m *mapping[In, Out]) feed(xs iter.Seq[In]) {
+	var failure *iteratorPanic
+	returned := false
+	defer func() {
+		if v := recover(); v != nil {
+			failure = &iteratorPanic{value: v, stack: debug.Stack()}
+		} else if !returned {
+			failure = &iteratorPanic{value: "runtime.Goexit was called"}
+		}
+		m.mu.Lock()
+		m.flush()
+		m.fed, m.panic = true, failure
+		m.mu.Unlock()
+		notify(m.wake)
+	}()
+	for x := range xs {
+		if m.fedTo == m.mayFeed && !m.waitForRoom() {
+			break
+		}
+		if !m.chunked {
+			m.start(x)
+		} else {
+			m.put(x)
+		}
+		m.fedTo++
+		if m.stopped.Load() {
+			break
+		}
+	}
+	returned = true
+}
+
+// waitForRoom waits until the consumer has taken enough. It returns false when the context ends.
+func (m *mapping[In, Out]) waitForRoom() bool {
+	for {
+		m.mayFeed = int(m.taken.Load()) + m.ahead()
+		if m.fedTo < m.mayFeed {
+			return true
+		}
+		select {
+		case <-m.room:
+		case <-m.ctx.Done():
+			return false
+		}
+	}
+}
+
+// put adds an item to the buffer. What fills it is sent.
+func (m *mapping[In, Out]) put(x In) {
+	b := m.buf
+	if b == nil {
+		b = &buffer[In]{first: m.fedTo}
+		m.mu.Lock()
+		b.in = m.buffer(int(m.size.Load()))
+		m.buf, m.filling = b, b
+		m.mu.Unlock()
+	}
+	k := m.fedTo - b.first
+	b.in[k] = x
+	sys.ReleaseStore64(&b.filled, uint64(k)+1)
+	if k+1 == len(b.in) {
+		m.mu.Lock()
+		m.flush()
+		m.buf, m.filling = nil, nil
+		m.mu.Unlock()
+		m.send()
+	}
+}
+
+// buffer returns memory for the next n items. The caller holds mu.
+func (m *mapping[In, Out]) buffer(n int) []In {
+	for last := len(m.spare) - 1; last >= 0; last-- {
+		in := m.spare[last]
+		m.spare = m.spare[:last]
+		if len(in) >= n {
+			return in[:n:n]
+		}
+	}
+	return make([]In, n)
+}
+
+// recycle takes back the items of a chunk that the consumer has seen. They are nobody else's.
+func (m *mapping[In, Out]) recycle(in []In) {
+	if !m.chunked || len(in) == 1 {
+		return
+	}
+	m.mu.Lock()
+	m.spare = append(m.spare, in)
+	m.mu.Unlock()
+}
+
+// flush makes a chunk of what is in the buffer. The caller holds mu.
+func (m *mapping[In, Out]) flush() {
+	b := m.filling
+	if b == nil {
+		return
+	}
+	filled := int(b.filled.Load())
+	if filled > b.sent {
+		m.chunks = append(m.chunks, &chunk[In, Out]{first: b.first + b.sent, in: b.in[b.sent:filled:filled], part: part{fresh: filled - b.sent}})
+		b.sent = filled
+	}
+}
+
+// start sends one item as a task like any other, for values that cannot travel by the chunk.
+func (m *mapping[In, Out]) start(x In) {
+	c := &chunk[In, Out]{first: m.fedTo, in: []In{x}, sent: true}
+	c.fut, c.err = m.f.Go(m.ctx, m.p, x)
+	m.mu.Lock()
+	m.chunks = append(m.chunks, c)
+	m.mu.Unlock()
+	m.inFlight.Add(1)
+	if c.err != nil {
+		m.ended()
+		return
+	}
+	c.fut.whenFinished(m.onEnd)
+}
+
+// next returns the next chunk that has ended, or nil if there is none any more, or the context
+// has ended.
+func (m *mapping[In, Out]) next() *chunk[In, Out] {
+	for waited := time.Duration(0); ; {
+		m.seen = m.endings.Load()
+		m.send()
+		c, over := m.pick()
+		if c != nil {
+			m.taken.Add(int64(len(c.in)))
+			notify(m.room)
+			return c
+		}
+		if over || isDone(m.ctx) {
+			return nil
+		}
+		if m.inFlight.Load() == 0 || !m.p.spin(m.ctx, m) {
+			waited = m.park(waited)
+		}
+	}
+}
+
+// pick takes a chunk that has ended off the list. over reports that there will be none.
+func (m *mapping[In, Out]) pick() (c *chunk[In, Out], over bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.settle()
+	for i, c := range m.chunks {
+		if c.settled {
+			m.chunks = append(m.chunks[:i], m.chunks[i+1:]...)
+			if i < m.unsent {
+				m.unsent--
+			}
+			return c, false
+		}
+		if m.ordered {
+			break
+		}
+	}
+	return nil, m.fed && len(m.chunks) == 0
+}
+
+// The consumer waits in steps: at first to send what the feeder has put into the buffer if nobody
+// has anything to do, then to have long chunks cut.
+const (
+	firstStep = 50 * time.Microsecond
+	lastStep  = 50 * time.Millisecond
+	longChunk = time.Millisecond
+)
+
+// park sleeps until something happens. waited is for how long it has slept in vain, and what it
+// returns.
+func (m *mapping[In, Out]) park(waited time.Duration) time.Duration {
+	step := min(max(waited, firstStep), lastStep)
+	timer := time.NewTimer(step)
+	defer timer.Stop()
+	m.p.mu.Lock()
+	m.p.watch()
+	m.p.mu.Unlock()
+	defer func() {
+		m.p.mu.Lock()
+		m.p.watched--
+		m.p.mu.Unlock()
+	}()
+	if m.finished() {
+		return 0
+	}
+	select {
+	case <-m.wake:
+		return 0
+	case <-m.ctx.Done():
+		return 0
+	case <-timer.C:
+	}
+	m.hurry(waited + step)
+	return waited + step
+}
+
+// hurry does what helps a consumer that has waited in vain.
+func (m *mapping[In, Out]) hurry(waited time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.inFlight.Load() < int64(m.p.opts.Workers) {
+		m.flush()
+	}
+	if waited < longChunk {
+		return
+	}
+	for _, c := range m.chunks {
+		if c.sent && c.fut == nil && c.err == nil {
+			m.p.askToYield(&c.part)
+		}
+	}
+}

@@ -1,0 +1,294 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/shmkit/shmkit/internal/layout"
+)
+
+// chunkTarget is how long a chunk should take: long beside what it costs to hand it over, short
+// beside what a human notices.
+const chunkTarget = 200 * time.Microsecond
+
+// chunkGrowth is how many times larger than a chunk that was measured the next may be.
+const chunkGrowth = 8
+
+// send hands out what waits, as far as the limit allows. Feeder and consumer both call it.
+func (m *mapping[In, Out]) send() {
+	for m.waiting() {
+		if m.inFlight.Load() >= m.limit() {
+			m.p.mu.Lock()
+			found := m.p.reap()
+			m.p.mu.Unlock()
+			if found == 0 || m.inFlight.Load() >= m.limit() {
+				return
+			}
+		}
+		i, err := m.p.slotFor(m.ctx, m.inFlight.Load() == 0)
+		if errors.Is(err, errFull) {
+			return
+		}
+		m.mu.Lock()
+		m.sendFirst(i, err)
+		m.mu.Unlock()
+	}
+}
+
+// waiting reports whether there is a chunk to send.
+func (m *mapping[In, Out]) waiting() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.firstUnsent() != nil
+}
+
+// slotFor returns a free slot. If there is none it waits, or fails with errFull.
+func (p *Pool) slotFor(ctx context.Context, wait bool) (uint32, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !wait && len(p.freeSlots) == 0 && p.accepting() == nil {
+		p.reap()
+		if len(p.freeSlots) == 0 {
+			return 0, errFull
+		}
+	}
+	return p.takeSlot(ctx)
+}
+
+// firstUnsent returns the first chunk that was not sent, and settles what comes before it. The
+// caller holds mu.
+func (m *mapping[In, Out]) firstUnsent() *chunk[In, Out] {
+	if m.stopped.Load() {
+		return nil
+	}
+	m.settle()
+	for ; m.unsent < len(m.chunks); m.unsent++ {
+		if c := m.chunks[m.unsent]; !c.sent {
+			return c
+		}
+	}
+	return nil
+}
+
+// sendFirst sends the first chunk that waits in slot i, or fails it with err. The caller holds mu.
+func (m *mapping[In, Out]) sendFirst(i uint32, err error) {
+	c := m.firstUnsent()
+	if c == nil {
+		if err == nil {
+			m.giveBack(i)
+		}
+		return
+	}
+	c.sent = true
+	m.inFlight.Add(1)
+	if err == nil {
+		m.split(c, int(m.size.Load()))
+		err = m.publish(c, i)
+	}
+	if err != nil {
+		c.err = err
+		m.ended()
+	}
+}
+
+func (m *mapping[In, Out]) giveBack(i uint32) {
+	m.p.mu.Lock()
+	defer m.p.mu.Unlock()
+	m.p.releaseSlot(i)
+	m.p.ended()
+}
+
+// split leaves n items in c if it has many more; the others are a chunk behind it. The caller holds
+// mu.
+func (m *mapping[In, Out]) split(c *chunk[In, Out], n int) {
+	if len(c.in) < 2*n {
+		return
+	}
+	m.insert(c, n, max(c.fresh-n, 0))
+	c.in, c.fresh = c.in[:n:n], min(c.fresh, n)
+}
+
+// insert makes the items of c from the k-th on a chunk behind it, to be sent. The caller holds mu.
+func (m *mapping[In, Out]) insert(c *chunk[In, Out], k, fresh int) {
+	at := slices.Index(m.chunks, c) + 1
+	m.chunks = slices.Insert(m.chunks, at, &chunk[In, Out]{first: c.first + k, in: c.in[k:], part: part{fresh: fresh}})
+	m.unsent = min(m.unsent, at)
+}
+
+// publish makes c known to the workers, in slot i. The caller holds mu.
+func (m *mapping[In, Out]) publish(c *chunk[In, Out], i uint32) error {
+	p := m.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := m.block(c); err != nil { // no memory for chunks: one by one, in the slots
+		m.most = 1
+		m.size.Store(1)
+		m.split(c, 1)
+		c.fut = newFuture[Out](&p.origins[m.f.def.id])
+		c.fut.extend().hooks = []func(){m.onEnd}
+		m.f.place(context.Background(), p, i, c.fut, c.in[0])
+		return nil
+	}
+	p.users.Add(1) // the memory stays mapped
+	p.mu.Unlock()
+	args, _, err := m.f.chunkAt(p.mem.bytes, c.block.off, len(c.in))
+	copy(args, c.in)
+	p.mu.Lock()
+	p.users.Done()
+	if err == nil && (p.broken != nil || p.phase >= terminated) { // meanwhile
+		err = errors.Join(p.broken, ErrClosed)
+	}
+	if err != nil {
+		p.heap.free(c.block.off, c.block.n)
+		p.releaseSlot(i)
+		p.ended()
+		return err
+	}
+	c.n, c.origin = len(c.in), &p.origins[m.f.def.id]
+	c.more = &more{part: &c.part, hooks: []func(){m.onEnd}}
+	p.publishPart(i, &c.part)
+	return nil
+}
+
+// block gives c a block of shared memory. The caller holds both locks.
+func (m *mapping[In, Out]) block(c *chunk[In, Out]) (err error) {
+	n := m.f.chunkSize(len(c.in))
+	for len(m.blocks) > 0 {
+		last := len(m.blocks) - 1
+		c.block = m.blocks[last]
+		m.blocks = m.blocks[:last]
+		if c.block.n >= n {
+			return nil
+		}
+		m.p.heap.free(c.block.off, c.block.n) // from when chunks were smaller
+	}
+	c.block.n = n
+	c.block.off, err = m.p.heap.alloc(n)
+	return err
+}
+
+// settle looks at chunks that have ended: what they leave over is to be sent again. The caller
+// holds mu.
+func (m *mapping[In, Out]) settle() {
+	for k := 0; k < len(m.chunks); k++ {
+		c := m.chunks[k]
+		if c.settled || !c.sent {
+			continue
+		}
+		switch {
+		case c.err != nil || c.fut != nil && c.fut.finished():
+			c.settled = true
+		case c.fut == nil && c.part.finished():
+			c.settled = true
+			m.settlePart(c)
+		}
+	}
+}
+
+func (m *mapping[In, Out]) settlePart(c *chunk[In, Out]) {
+	if !c.owned { // the pool has ended
+		c.err = c.part.err()
+		return
+	}
+	if c.elapsed > 0 && c.next > 0 {
+		m.measure(c.elapsed/time.Duration(c.next), c.n)
+	}
+	end := c.next
+	if c.part.err() != nil {
+		end++ // the item that failed
+	}
+	if end < len(c.in) {
+		m.insert(c, end, 0)
+		c.in = c.in[:end]
+	}
+}
+
+// measure sets the size of the next chunks by what an item of a chunk of n took. A longer
+// time counts for little, at first: it may be that of a worker that had to wait for a processor.
+func (m *mapping[In, Out]) measure(each time.Duration, n int) {
+	each = max(each, 1)
+	if m.each == 0 || each < m.each {
+		m.each = each
+	} else {
+		m.each += (each - m.each + 3) / 4
+	}
+	size := min(int64(chunkTarget/m.each), int64(m.most), int64(chunkGrowth*max(n, int(m.size.Load()))))
+	m.size.Store(max(size, 1))
+}
+
+// results returns the results of a chunk that has ended, up to the first item that has none, and why
+// that one has none. They are valid until the next call.
+func (m *mapping[In, Out]) results(c *chunk[In, Out]) ([]Out, error) {
+	switch {
+	case c.err != nil:
+		return nil, c.err
+	case c.fut != nil:
+		out, err := c.fut.Wait(m.ctx)
+		if err != nil {
+			return nil, err
+		}
+		m.outs = append(m.outs[:0], out)
+		return m.outs, nil
+	}
+	p := m.p
+	p.mu.Lock()
+	if p.phase == gone {
+		p.mu.Unlock()
+		return nil, ErrClosed
+	}
+	p.users.Add(1) // the memory stays mapped
+	p.mu.Unlock()
+	defer p.users.Done()
+	_, results, err := m.f.chunkAt(p.mem.bytes, c.block.off, c.n)
+	if err != nil {
+		return nil, err
+	}
+	m.outs = slices.Grow(m.outs[:0], c.next)[:c.next]
+	if err := m.f.def.result.Accept(layout.SliceBytes(m.outs), layout.SliceBytes(results[:c.next])); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	m.blocks = append(m.blocks, c.block)
+	c.owned = false
+	m.mu.Unlock()
+	return m.outs, c.part.err()
+}
+
+// abandon ends what is in flight.
+func (m *mapping[In, Out]) abandon() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stopped.Store(true)
+	for _, c := range m.chunks {
+		if c.sent && c.err == nil && c.fut == nil {
+			m.p.abandon(&c.part.promise, m.ctx.Err())
+		}
+	}
+	for _, c := range m.chunks {
+		if c.fut != nil {
+			m.p.abandon(&c.fut.promise, m.ctx.Err())
+		}
+	}
+}
+
+// stop ends the mapping and gives its memory back.
+func (m *mapping[In, Out]) stop() {
+	m.cancel()
+	m.unwatch()
+	m.abandon()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.p.mu.Lock()
+	defer m.p.mu.Unlock()
+	for _, c := range m.chunks {
+		if c.owned {
+			m.blocks = append(m.blocks, c.block)
+		}
+	}
+	for _, b := range m.blocks {
+		m.p.heap.free(b.off, b.n)
+	}
+	m.blocks, m.chunks = nil, nil
+}
