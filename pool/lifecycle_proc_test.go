@@ -341,12 +341,6 @@ func TestParentKilled(t *testing.T) {
 	}
 }
 
-// eventually polls what no channel tells.
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	require.Eventually(t, is, watchdog, 2*time.Millisecond, what)
-}
-
 // switches counts how often the threads of a process were scheduled.
 func switches(t *testing.T, pid int) (n int) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))

@@ -78,3 +78,9 @@ func hold(t testing.TB, p *Pool) (release func()) {
 	eventually(t, "all workers are occupied", func() bool { return slotsThatAre(p, running) == p.opts.Workers })
 	return cancel
 }
+
+// eventually polls what no channel tells.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	require.Eventually(t, is, watchdog, 2*time.Millisecond, what)
+}

@@ -3,6 +3,8 @@ package pool
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/internal/sys"
@@ -43,12 +45,22 @@ type Options struct {
 	// GOMAXPROCS of each worker. Default: its share of the CPUs, at least 1.
 	GOMAXPROCS int
 
-	// GOMEMLIMIT is the soft memory limit of each worker's heap in bytes. Default: none
-	// but what the environment says.
+	// GOMEMLIMIT is the soft limit, in bytes, of the memory that the Go runtime of each worker uses;
+	// the pool's shared memory does not count. Default: what GOMEMLIMIT in the workers' environment
+	// says; where that says nothing, the worker's share of 80 % of what the machine or the control
+	// group has, at least 64 MiB.
 	GOMEMLIMIT int64
 }
 
-const defaultQueue = 2048
+const (
+	defaultQueue = 2048
+
+	// leastHeap is the least that is shared out to a worker: with less, it would
+	// spend its time in the garbage collector and free nothing by it.
+	leastHeap = 64 << 20
+
+	memoryLimitKey = "GOMEMLIMIT"
+)
 
 // withDefaults fills in what is left out, and refuses what makes no sense.
 func (o Options) withDefaults() (Options, error) {
@@ -80,8 +92,28 @@ func (o Options) withDefaults() (Options, error) {
 	if o.GOMAXPROCS == 0 {
 		o.GOMAXPROCS = max(cpus/o.Workers, 1)
 	}
+	if o.GOMEMLIMIT == 0 && o.environment(memoryLimitKey) == "" { // else 0 stays: the worker's runtime has read it
+		o.GOMEMLIMIT = heapShare(sys.MemoryTotal(), o.Workers)
+	}
 	if o.Name == "" {
 		o.Name = programName()
 	}
 	return o, nil
+}
+
+// heapShare is what each of several workers may use of so much memory in all. A fifth is
+// left for the parent, and for what no Go runtime counts.
+func heapShare(total int64, workers int) int64 {
+	return max(total/5*4/int64(workers), leastHeap)
+}
+
+// environment returns the value of key in the workers' environment, where Env
+// replaces what this process has, and the last of several counts; "" if there is none.
+func (o Options) environment(key string) string {
+	for _, v := range slices.Backward(o.Env) {
+		if k, value, ok := strings.Cut(v, "="); ok && k == key {
+			return value
+		}
+	}
+	return os.Getenv(key)
 }

@@ -92,7 +92,7 @@ func (p *Pool) collect(i uint32, m *member, isError bool) {
 		return
 	}
 	e.task = nil
-	e.ahead = false // whoever claimed it took its hint
+	e.ahead = false // whoever claimed it took its hint, or is about to: one that is stolen may leave a stale one
 	var ok bool
 	switch kind {
 	case inline, near:
