@@ -53,11 +53,11 @@ func (p *Pool) spin(ctx context.Context, pr interface{ finished() bool }) bool {
 		if pr.finished() {
 			return true
 		}
-		if turn%16 == 15 && ctx.Err() != nil || !s.Once() {
+		if turn%16 == 15 && ctx.Err() != nil {
 			return false
 		}
-		if many {
-			backoff.Pause(letCome)
+		if many && !s.Long(letCome) || !many && !s.Once() {
+			return false
 		}
 	}
 }

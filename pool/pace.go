@@ -7,7 +7,7 @@ const (
 	shortestNap = 50 * time.Microsecond
 
 	// longestNap bounds how late a result is noticed because many are still to come.
-	longestNap = 2 * time.Millisecond
+	longestNap = 10 * time.Millisecond
 
 	// napShare is the part of the tasks in flight for which the reaper naps.
 	napShare = 8

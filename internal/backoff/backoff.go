@@ -17,15 +17,17 @@ const look = 40 * time.Nanosecond
 
 // A Spin is one wait. The zero value is of no use: make it with [For].
 type Spin struct {
-	pauses uint32 // per look
-	left   int    // looks until the caller should sleep
+	pauses uint32        // per look
+	each   time.Duration // of a look
+	left   int           // looks until the caller should sleep
 }
 
 // For returns a wait that spins for about budget.
 func For(budget time.Duration) Spin {
 	each := pauseTime()
 	pauses := max(uint32(look/each), 1)
-	return Spin{pauses: pauses, left: int(budget / (time.Duration(pauses) * each))}
+	each *= time.Duration(pauses)
+	return Spin{pauses: pauses, each: each, left: int(budget / each)}
 }
 
 // Once pauses and reports whether the caller should look again; false means that
@@ -36,6 +38,16 @@ func (s *Spin) Once() bool {
 	}
 	s.left--
 	sys.Pause(s.pauses)
+	return true
+}
+
+// Long is Once with a pause of about d.
+func (s *Spin) Long(d time.Duration) bool {
+	if s.left <= 0 {
+		return false
+	}
+	s.left -= max(int(d/s.each), 1)
+	Pause(d)
 	return true
 }
 

@@ -31,3 +31,15 @@ func TestBudgetIsTime(t *testing.T) {
 	}
 	assert.Greater(t, time.Since(start), budget/2)
 }
+
+// Long pauses are charged to the same budget.
+func TestLongPausesCount(t *testing.T) {
+	s := For(10 * time.Microsecond)
+	long := 0
+	for s.Long(time.Microsecond) {
+		long++
+	}
+	assert.Positive(t, long)
+	assert.LessOrEqual(t, long, 11)
+	assert.False(t, s.Once())
+}
