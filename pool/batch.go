@@ -37,9 +37,11 @@ type batch struct {
 
 func newBatch() batch { return batch{limit: 1, gather: newGather()} }
 
+func (b *batch) empty() bool { return b.next == b.n }
+
 // pop returns the next slot of the batch.
 func (b *batch) pop(area *workerArea) (slot uint32, ok bool) {
-	if b.next == b.n {
+	if b.empty() {
 		return 0, false
 	}
 	slot = b.slots[b.next]
@@ -84,7 +86,7 @@ func (w *worker) show() {
 			continue
 		}
 		if k > 0 {
-			sys.ReleaseStore64(&w.area.batch[k], uint64(i)+1) // pairs with the load in worker.steal
+			sys.ReleaseStore64(&w.area.batch[k], uint64(i)+1) // pairs with the load in memory.waiting
 		}
 		if w.batch.n > 1 {
 			sys.PrefetchWrite(&w.mem.slots[i].word)

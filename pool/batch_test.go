@@ -287,3 +287,21 @@ func TestTakeMeasures(t *testing.T) {
 		require.Equal(t, 4, w.batch.limit)
 	})
 }
+
+// Who leaves with a stolen task leaves what waits in the ring to another: it must wake one, because
+// wakes were left out on its account.
+func TestThiefCallsForTheRest(t *testing.T) {
+	for stolen, want := range map[bool]uint32{false: 0, true: 1} {
+		m := heapMemory(t, 2)
+		w := m.newWorker(0)
+		if stolen {
+			w.batch.slots[0], w.batch.next, w.batch.n = 5, 0, 1
+		}
+		_, ok := m.ready.Producer(0).TryPush(3)
+		require.True(t, ok)
+		set(w.crowd.idle.spinners[:], 0)
+		set(w.crowd.idle.sleepers[:], 1)
+		w.leave(w.crowd.idle.spinners[:], true)
+		require.Equal(t, want, m.workers[1].wake.Load(), "stolen: %v", stolen)
+	}
+}

@@ -76,15 +76,16 @@ func (w *worker) spin() (found bool) {
 }
 
 // leave takes this worker out of a set. While it was in it, wakes were left out because of
-// it, or of the one who woke it: if there is more than one task, the next worker is woken
-// now, and does the same.
+// it, or of the one who woke it: if there is more than the one task that it will run, the next
+// worker is woken now, and does the same.
 func (w *worker) leave(bitmap bitmap, found bool) {
 	unset(bitmap, w.index) // a full fence; pairs with the look in crowd.call
 	if !found {
 		return // the caller goes on to sleep, and looks again then
 	}
 	var two [2]uint32
-	if _, n := w.mem.ready.Peek(two[:]); n == 2 {
+	_, n := w.mem.ready.Peek(two[:])
+	if n == 2 || n == 1 && !w.batch.empty() { // it has stolen one, and leaves that one to others
 		w.crowd.call()
 	}
 }
@@ -137,6 +138,6 @@ func (w *worker) sleep() {
 		}
 		sys.FutexWait(&w.area.wake, wake, -1)
 	}
-	w.leave(idle.sleepers[:], !w.mem.ready.Empty())
+	w.leave(idle.sleepers[:], !w.mem.ready.Empty() || !w.batch.empty())
 	w.idling.since, w.idling.head = time.Now(), w.mem.ready.Head()
 }

@@ -37,6 +37,7 @@ type mapping[In, Out any] struct {
 	taken    atomic.Int64 // items that the consumer has taken
 	size     atomic.Int64 // items that a chunk should have
 	stopped  atomic.Bool  // nothing is to be sent any more; set under mu
+	hungry   atomic.Bool  // the consumer has waited long, and wants to know of the next item
 
 	mu      sync.Mutex // guards what follows
 	chunks  []*chunk[In, Out]
@@ -176,6 +177,10 @@ func (m *mapping[In, Out]) put(x In) {
 	k := m.fedTo - b.first
 	b.in[k] = x
 	sys.ReleaseStore64(&b.filled, uint64(k)+1)
+	if m.hungry.Load() {
+		m.hungry.Store(false)
+		notify(m.wake)
+	}
 	if k+1 == len(b.in) {
 		m.mu.Lock()
 		m.flush()
@@ -300,6 +305,9 @@ func (m *mapping[In, Out]) park(waited time.Duration) time.Duration {
 	}()
 	if m.finished() {
 		return 0
+	}
+	if waited > 0 { // a feeder that does not see it in time costs one step
+		m.hungry.Store(true)
 	}
 	select {
 	case <-m.wake:

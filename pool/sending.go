@@ -77,7 +77,9 @@ func (m *mapping[In, Out]) sendFirst(i uint32, err error) {
 	c := m.firstUnsent()
 	if c == nil {
 		if err == nil {
-			m.giveBack(i)
+			m.p.mu.Lock()
+			_ = m.p.giveBack(i, nil)
+			m.p.mu.Unlock()
 		}
 		return
 	}
@@ -93,11 +95,11 @@ func (m *mapping[In, Out]) sendFirst(i uint32, err error) {
 	}
 }
 
-func (m *mapping[In, Out]) giveBack(i uint32) {
-	m.p.mu.Lock()
-	defer m.p.mu.Unlock()
-	m.p.releaseSlot(i)
-	m.p.ended()
+// giveBack frees a slot that was taken and not used, and returns err. The caller holds mu.
+func (p *Pool) giveBack(i uint32, err error) error {
+	p.releaseSlot(i)
+	p.ended()
+	return err
 }
 
 // split leaves n items in c if it has many more; the others are a chunk behind it. The caller holds
@@ -122,13 +124,14 @@ func (m *mapping[In, Out]) publish(c *chunk[In, Out], i uint32) error {
 	p := m.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.usable(); err != nil { // since the slot was taken
+		return p.giveBack(i, err)
+	}
 	if err := m.block(c); err != nil { // no memory for chunks: one by one, in the slots
 		m.most = 1
 		m.size.Store(1)
 		m.split(c, 1)
-		c.fut = newFuture[Out](&p.origins[m.f.def.id])
-		c.fut.extend().hooks = []func(){m.onEnd}
-		m.f.place(context.Background(), p, i, c.fut, c.in[0])
+		m.publishAlone(c, i)
 		return nil
 	}
 	p.users.Add(1) // the memory stays mapped
@@ -137,19 +140,26 @@ func (m *mapping[In, Out]) publish(c *chunk[In, Out], i uint32) error {
 	copy(args, c.in)
 	p.mu.Lock()
 	p.users.Done()
-	if err == nil && (p.broken != nil || p.phase >= terminated) { // meanwhile
-		err = errors.Join(p.broken, ErrClosed)
+	if err == nil {
+		err = p.usable() // still
 	}
 	if err != nil {
 		p.heap.free(c.block.off, c.block.n)
-		p.releaseSlot(i)
-		p.ended()
-		return err
+		return p.giveBack(i, err)
 	}
 	c.n, c.origin = len(c.in), &p.origins[m.f.def.id]
 	c.more = &more{part: &c.part, hooks: []func(){m.onEnd}}
 	p.publishPart(i, &c.part)
 	return nil
+}
+
+// publishAlone sends the only item of c as a task like any other. The caller holds both locks.
+func (m *mapping[In, Out]) publishAlone(c *chunk[In, Out], i uint32) {
+	p := m.p
+	c.fut = newFuture[Out](&p.origins[m.f.def.id])
+	c.fut.extend().hooks = []func(){m.onEnd}
+	m.f.place(context.Background(), p, i, c.fut, c.in[0])
+	p.accepted += uint64(c.fresh) - 1 // place has counted it, if not for the first time
 }
 
 // block gives c a block of shared memory. The caller holds both locks.
@@ -288,7 +298,9 @@ func (m *mapping[In, Out]) stop() {
 		}
 	}
 	for _, b := range m.blocks {
-		m.p.heap.free(b.off, b.n)
+		if m.p.phase != gone {
+			m.p.heap.free(b.off, b.n)
+		}
 	}
 	m.blocks, m.chunks = nil, nil
 }

@@ -62,6 +62,15 @@ func (p *Pool) accepting() error {
 	return nil
 }
 
+// usable returns why a task that was accepted can no longer be published, or nil. A pool that is
+// closing counts on it.
+func (p *Pool) usable() error {
+	if p.broken != nil || p.phase >= terminated {
+		return errors.Join(p.broken, ErrClosed)
+	}
+	return nil
+}
+
 func (p *Pool) waitForSlot(ctx context.Context) (uint32, error) {
 	w := &slotWaiter{ch: make(chan struct{})}
 	p.waiters = append(p.waiters, w)
@@ -240,9 +249,9 @@ func (p *Pool) writeDistant(ctx context.Context, i uint32, n int64, write func([
 	write(p.mem.bytes[off : off+n : off+n])
 	p.mu.Lock()
 	p.users.Done()
-	if p.broken != nil || p.phase >= terminated {
+	if err := p.usable(); err != nil {
 		p.heap.free(off, n)
-		return errors.Join(p.broken, ErrClosed)
+		return err
 	}
 	p.entries[i].block = extent{off, n}
 	s := &p.mem.slots[i]
@@ -273,8 +282,8 @@ func (p *Pool) allocate(ctx context.Context, n int64) (off int64, err error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		if p.broken != nil || p.phase >= terminated {
-			return 0, errors.Join(p.broken, ErrClosed)
+		if err := p.usable(); err != nil {
+			return 0, err
 		}
 	}
 }
