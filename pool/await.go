@@ -25,9 +25,11 @@ const (
 	letCome = time.Microsecond
 )
 
-// await returns nil when the promise is finished, or ctx's error.
+// await returns nil when the promise is finished, or ctx's error. A goroutine that is alone spins;
+// one of many sleeps, and the reaper spins for them: whoever spins keeps a processor from those
+// who have a task to give, and would have the next result first again.
 func (p *Pool) await(ctx context.Context, pr *promise) error {
-	if p.spin(ctx, pr) {
+	if p.parked.Load() == 0 && p.spin(ctx, pr) {
 		return nil
 	}
 	return p.park(ctx, pr)
@@ -69,14 +71,57 @@ func (p *Pool) reapSome() (many bool) {
 		return false
 	}
 	p.reap()
-	woken := p.woken
-	p.woken = false
 	many = p.outstanding >= backlog
+	p.unlockAndYield()
+	return many
+}
+
+// unlockAndYield releases mu and lets the goroutines run that were made runnable. It reports
+// whether there were any.
+func (p *Pool) unlockAndYield() (woken bool) {
+	woken = p.woken
+	p.woken = false
 	p.mu.Unlock()
 	if woken {
 		runtime.Gosched()
 	}
-	return many
+	return woken
+}
+
+// spinForAll takes results for all who sleep, until none has come for a while or they are so far
+// apart that it is better to nap. It is the reaper's.
+func (p *Pool) spinForAll() (nap time.Duration) {
+	budget := p.reaperBudget()
+	if budget == 0 || !p.spinning.CompareAndSwap(false, true) {
+		return 0
+	}
+	defer p.spinning.Store(false)
+	runtime.Gosched() // who can run has a task to give, which costs less than to look for one result
+	for s := backoff.For(budget); ; {
+		p.mu.Lock()
+		if p.watched == 0 || p.phase == gone {
+			p.mu.Unlock()
+			return 0
+		}
+		if p.reap() > 0 {
+			nap = p.pace.nap(p.outstanding, p.endings)
+			s = backoff.For(budget)
+		}
+		if woken := p.unlockAndYield(); nap > 0 || !woken && !s.Long(letCome) {
+			return nap
+		}
+	}
+}
+
+// reaperBudget is how long the reaper looks for results before it sleeps.
+func (p *Pool) reaperBudget() time.Duration {
+	switch each := p.pace.each; {
+	case p.cpus == 1 || each > spinFor:
+		return 0
+	case each > shortPace && p.crowd.awake() >= p.cpus:
+		return spinCrowded
+	}
+	return spinFor
 }
 
 // park sleeps until the promise is finished.
@@ -94,7 +139,13 @@ func (p *Pool) park(ctx context.Context, pr *promise) error {
 	} else {
 		ended = pr.channel()
 	}
+	p.parked.Add(1) // until it runs again
+	defer p.parked.Add(-1)
 	p.mu.Unlock()
+	if ctx.Done() == nil { // receiving costs less than selecting
+		<-ended
+		return nil
+	}
 	select {
 	case <-ended:
 		return nil

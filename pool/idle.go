@@ -2,6 +2,7 @@ package pool
 
 import (
 	"math"
+	"runtime"
 	"time"
 
 	"github.com/shmkit/shmkit/internal/backoff"
@@ -115,7 +116,8 @@ func (w *worker) nap() (found bool) {
 		if w.mem.ctl.stop.Load() != 0 {
 			break
 		}
-		sys.FutexWait(&w.area.wake, wake, napTime)
+		sys.FutexNap(&w.area.wake, wake, napTime)
+		runtime.Gosched() // to what else runs in this process
 		pace := w.pace()
 		again = pace < napPace
 		if pace > shortPace || w.crowd.awake() < w.idling.cpus-1 {

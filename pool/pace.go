@@ -9,6 +9,9 @@ const (
 	// longestNap bounds how late a result is noticed because many are still to come.
 	longestNap = 10 * time.Millisecond
 
+	// sureEndings is how many endings it takes to believe that tasks have become shorter.
+	sureEndings = 8
+
 	// napShare is the part of the tasks in flight for which the reaper naps.
 	napShare = 8
 )
@@ -26,8 +29,7 @@ type pace struct {
 func (p *pace) nap(outstanding int, ended uint64) time.Duration {
 	now := time.Now()
 	if n := ended - p.ended; n > 0 && !p.since.IsZero() {
-		each := now.Sub(p.since) / time.Duration(n)
-		p.each += (each - p.each) / 2
+		p.sample(now.Sub(p.since)/time.Duration(n), n >= sureEndings)
 	}
 	p.since, p.ended = now, ended
 	nap := p.each * time.Duration(outstanding) / napShare
@@ -36,3 +38,20 @@ func (p *pace) nap(outstanding int, ended uint64) time.Duration {
 	}
 	return min(nap, longestNap)
 }
+
+// sample takes a look's time per end in. The pace can seem slower than it is, since somebody else had the
+// processor or the reaper has looked away for too long, and not faster: so it slows down by and by,
+// and speeds up at once.
+func (p *pace) sample(each time.Duration, sure bool) {
+	switch {
+	case p.each == 0 || sure && each < p.each:
+		p.each = each
+	case each > p.each:
+		p.each += min(each-p.each, 2*p.each) / 2
+	default:
+		p.each -= (p.each - each) / 2
+	}
+}
+
+// pause leaves the time until the next end out.
+func (p *pace) pause() { p.since = time.Time{} }

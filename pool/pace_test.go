@@ -33,8 +33,10 @@ func TestNapFits(t *testing.T) {
 	}
 }
 
-// It knows nothing of the first tasks' pace, then halves the distance to what it sees with each
-// look. A look at which none has ended says nothing, and the next sees only what came since.
+// It takes the first pace for granted and speeds up at once, if enough tasks have ended to believe it,
+// and otherwise halves the distance with each look. It slows down to twice the pace in one look at most.
+// A look at which none has ended says nothing, and the next sees only what came since; so it is after a
+// pause.
 func TestPaceFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p pace
@@ -47,11 +49,14 @@ func TestPaceFollows(t *testing.T) {
 		}
 		const us = time.Microsecond
 		require.Zero(t, look(time.Hour, 1000))
-		require.Equal(t, 4*us, look(80*us, 10))
+		require.Equal(t, 4*us, look(4*us, 1))
 		require.Equal(t, 6*us, look(80*us, 10))
 		require.Equal(t, 6*us, look(time.Hour, 0))
-		require.Equal(t, 7*us, look(80*us, 10))
-		require.Equal(t, 4*us, look(10*us, 10))
-		require.Equal(t, 2*us, look(0, 10))
+		require.Equal(t, 12*us, look(time.Hour, 10))
+		require.Equal(t, 7*us, look(2*(sureEndings-1)*us, sureEndings-1))
+		require.Equal(t, 2*us, look(2*sureEndings*us, sureEndings))
+		p.pause()
+		require.Equal(t, 2*us, look(time.Hour, 10))
+		require.Equal(t, 3*us, look(40*us, 10))
 	})
 }

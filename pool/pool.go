@@ -29,6 +29,7 @@ type Pool struct {
 	origins []origin // one for each registered function
 
 	spinning atomic.Bool   // one goroutine at a time spins for results
+	parked   atomic.Int64  // goroutines that sleep until a result comes, or are woken and do not run yet
 	kick     chan struct{} // wakes the reaper; has room for one
 	idle     chan struct{} // closed when a closing pool has nothing left to do
 	closed   chan struct{} // closed when nothing of the pool is left

@@ -257,18 +257,20 @@ func (p *Pool) reapOnce(timer *time.Timer) bool {
 	if p.watched == 0 {
 		return p.rest(timer)
 	}
-	if p.reap() > 0 {
-		nap := p.pace.nap(p.outstanding, p.endings)
-		p.mu.Unlock()
-		if nap > 0 {
-			p.bell.nap(nap)
-		}
+	p.mu.Unlock()
+	if nap := p.spinForAll(); nap > 0 {
+		p.bell.nap(nap)
 		return true
 	}
+	p.mu.Lock()
 	p.bell.announce()
 	if p.reap() > 0 {
 		p.bell.retract()
-		p.mu.Unlock()
+		nap := p.pace.nap(p.outstanding, p.endings)
+		p.unlockAndYield()
+		if nap > 0 {
+			p.bell.nap(nap)
+		}
 		return true
 	}
 	p.mu.Unlock()
@@ -285,6 +287,7 @@ func (p *Pool) reapOnce(timer *time.Timer) bool {
 // a bound. The caller holds mu, which is released.
 func (p *Pool) rest(timer *time.Timer) (alive bool) {
 	p.resting = true
+	p.pace.pause()
 	p.dormant = p.outstanding == 0 && p.accepted == p.lastAccepted
 	p.lastAccepted = p.accepted
 	dormant := p.dormant

@@ -30,13 +30,7 @@ func FutexWaitAs(word *atomic.Uint32, val uint32, timeout time.Duration, bits ui
 	}
 	_, _, errno := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWaitBitset,
 		uintptr(val), uintptr(unsafe.Pointer(until)), 0, uintptr(bits))
-	switch errno {
-	case 0, unix.EAGAIN, unix.EINTR:
-		return false
-	case unix.ETIMEDOUT:
-		return true
-	}
-	panic(fmt.Sprintf("sys: futex wait on %p: %v", word, errno))
+	return waited(word, errno)
 }
 
 // FutexWakeAs wakes the sleepers of word whose bits have one in common with bits,
