@@ -90,3 +90,20 @@ func TestMedian(t *testing.T) {
 		}
 	}
 }
+
+func TestStolenTime(t *testing.T) {
+	before := parseTimes("cpu  10 0 10 70 0 0 0 10 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
+	if before != (times{all: 100, stolen: 10}) {
+		t.Fatalf("read as %+v", before)
+	}
+	after := parseTimes("cpu  60 0 10 90 0 0 0 40 7 7\n")
+	if got := after.stolenSince(before); got != 0.3 {
+		t.Errorf("others had %v of the time, want 0.3", got)
+	}
+	if got := before.stolenSince(before); got != 0 {
+		t.Errorf("of no time others had %v", got)
+	}
+	if got := parseTimes("no such line"); got != (times{}) {
+		t.Errorf("nonsense is read as %+v", got)
+	}
+}
