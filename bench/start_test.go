@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
 	"github.com/shmkit/shmkit/pool"
@@ -23,7 +24,11 @@ func init() {
 	}
 }
 
-var whoami = pool.Func("whoami", func(context.Context, struct{}) (int, error) { return os.Getpid(), nil })
+// whoami takes so long that the second of two tasks is another worker's.
+var whoami = pool.Func("whoami", func(context.Context, struct{}) (int, error) {
+	time.Sleep(200 * time.Microsecond)
+	return os.Getpid(), nil
+})
 
 // startPool times New and the first calls, until two workers have answered.
 func startPool(b *testing.B) {
@@ -44,8 +49,8 @@ func startPool(b *testing.B) {
 	}
 }
 
-// askAll notes the processes that answer, of n tasks started at once. One worker may take all
-// of them.
+// askAll notes the processes that answer, of n tasks started at once. One worker may still take all
+// of them, if the other is late.
 func askAll(ctx context.Context, p *pool.Pool, answered map[int]bool, n int) {
 	futures := make([]*pool.Future[int], n)
 	for i := range futures {

@@ -254,12 +254,21 @@ func (m *member) obituary() *WorkerDiedError {
 			e.Signal = exit.Signal.String()
 		}
 	}
-	text, err := io.ReadAll(io.NewSectionReader(m.crash, 0, crashBytes))
-	if err == nil {
-		e.Traceback = strings.Trim(string(text), "\x00\n")
-	}
+	e.Traceback = lastWords(m.crash)
 	m.crash.Close()
 	return e
+}
+
+// lastWords returns what a worker has written to its crash file. Its writes have moved the offset, which
+// they share with this process.
+func lastWords(crash *os.File) string {
+	n, err := crash.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return ""
+	}
+	text := make([]byte, min(max(n, 0), crashBytes))
+	k, _ := crash.ReadAt(text, 0) // what could not be read is missing
+	return strings.Trim(string(text[:k]), "\x00\n")
 }
 
 const (

@@ -24,9 +24,9 @@
 // to a whole group, and SIGTERM unless [OnTerminate] says what it means. The memory of the
 // machine running out, the kernel takes a child before its parent.
 //
-// The binary is executed twice. The first stage runs while packages are
-// initialised: it closes descriptors and sets limits, then executes the binary again, so
-// that every thread of the child proper starts under them.
+// A child begins with a first stage, which runs while packages are initialised. If there are
+// limits to set or inherited descriptors to close it does that, and executes the binary again, so
+// that every thread of the child proper starts under them; otherwise it goes on as the child.
 //
 // # Guarantees
 //

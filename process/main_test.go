@@ -25,7 +25,8 @@ const programEnv = "PROCESS_TEST_PROGRAM"
 // programs run before or after process.Main, as their names say.
 var (
 	beforeMain = map[string]func(){"start without Main": startWithoutMain}
-	afterMain  = map[string]func(){"first byte": firstByte, "group": groupParent, "no child": noChild}
+	afterMain  = map[string]func(){"first byte": firstByte, "group": groupParent, "no child": noChild,
+		"looks": looks}
 )
 
 func TestMain(m *testing.M) {

@@ -14,6 +14,7 @@ type settings struct {
 	name   string
 	files  int // how many are passed, from firstFile on
 	limits []Limit
+	strays []int // descriptors that are inherited and shall not be
 }
 
 // Descriptors of a child. What Options.Files name follows.
@@ -30,6 +31,9 @@ func (s *settings) encode() string {
 	b = strconv.AppendInt(append(b, "\nfiles "...), int64(s.files), 10)
 	for _, l := range s.limits {
 		b = fmt.Appendf(b, "\nlimit %d %d %d", l.Resource, l.Cur, l.Max)
+	}
+	for _, fd := range s.strays {
+		b = strconv.AppendInt(append(b, "\nstray "...), int64(fd), 10)
 	}
 	return string(b)
 }
@@ -59,6 +63,10 @@ func (s *settings) set(key, value string) (err error) {
 		var l Limit
 		_, err = fmt.Sscan(value, &l.Resource, &l.Cur, &l.Max)
 		s.limits = append(s.limits, l)
+	case "stray":
+		var fd int
+		fd, err = strconv.Atoi(value)
+		s.strays = append(s.strays, fd)
 	default:
 		err = fmt.Errorf("unknown key %q", key)
 	}

@@ -31,24 +31,60 @@ var adopted *settings
 // Package initialisation is the earliest moment at which Go code can run. It runs on
 // the main thread, which sys.Exec asks for.
 func init() {
+	var err error
 	if text, ok := os.LookupEnv(stageVar); ok {
-		fail(exitStage, runStage(text))
+		err = runStage(text)
+	} else if text, ok := os.LookupEnv(entryVar); ok {
+		err = adopt(text)
 	}
-	if text, ok := os.LookupEnv(entryVar); ok {
-		if err := adopt(text); err != nil {
-			fail(exitStage, err)
-		}
+	if err != nil {
+		fail(exitStage, err)
 	}
 }
 
-// runStage turns the first stage into the child proper; it returns if that failed.
+// runStage turns the first stage into the child proper: mostly this process is fit to be that, and
+// otherwise the program is executed again.
 func runStage(text string) error {
 	s, err := parseSettings(text)
 	if err != nil {
 		return err
 	}
-	for _, step := range stageSteps {
-		if err := step(s); err != nil {
+	s.dropStrays()
+	if len(s.limits) > 0 || !s.alone() {
+		return execAgain(s, text)
+	}
+	preferOOM()
+	if err := os.Unsetenv(stageVar); err != nil {
+		return err
+	}
+	return become(s)
+}
+
+// dropStrays closes the descriptors that the parent says are inherited.
+func (s *settings) dropStrays() {
+	for _, fd := range s.strays {
+		if fd >= firstFile+s.files && sys.IsInheritable(fd) {
+			_ = sys.Close(uintptr(fd)) // if that failed, it would still be found below
+		}
+	}
+}
+
+// alone reports whether there is nothing inherited but what was meant to be. What another
+// initialiser has opened, as C code may, cannot be told from that.
+func (s *settings) alone() bool {
+	fds, err := sys.Inheritable(firstFile + s.files)
+	return err == nil && len(fds) == 0
+}
+
+// execAgain does what must be done before a program starts, and executes this one again. It returns
+// if that failed. Limits come last: they may forbid the rest.
+func execAgain(s *settings, text string) error {
+	if err := sys.CloseRange(uint(firstFile + s.files)); err != nil {
+		return err
+	}
+	preferOOM()
+	for _, l := range s.limits {
+		if err := sys.SetLimit(l.Resource, l.Cur, l.Max); err != nil {
 			return err
 		}
 	}
@@ -57,27 +93,10 @@ func runStage(text string) error {
 	return sys.Exec(sys.SelfExe, os.Args, env)
 }
 
-// stageSteps are in an order that lets each work: limits come last, they may forbid
-// what the others do.
-var stageSteps = []func(*settings) error{
-	func(s *settings) error { return sys.CloseRange(uint(firstFile + s.files)) },
-	func(*settings) error {
-		_ = sys.RaiseOOMScore(oomRaise) // a preference: where /proc is read-only it goes unsaid
-		return nil
-	},
-	func(s *settings) error {
-		for _, l := range s.limits {
-			if err := sys.SetLimit(l.Resource, l.Cur, l.Max); err != nil {
-				return err
-			}
-		}
-		return nil
-	},
-}
+// preferOOM states a preference: where /proc is read-only it goes unsaid.
+func preferOOM() { _ = sys.RaiseOOMScore(oomRaise) }
 
-// adopt makes this process the child that the variable describes. It comes before
-// the initialisers of the program's packages, which may start processes: neither the
-// variable nor a descriptor must reach those.
+// adopt makes this process, executed again, the child that the variable describes.
 func adopt(text string) error {
 	if err := os.Unsetenv(entryVar); err != nil {
 		return err
@@ -90,6 +109,12 @@ func adopt(text string) error {
 	if err != nil {
 		return err
 	}
+	return become(s)
+}
+
+// become makes this process the child proper. It comes before the initialisers of the program's
+// packages, which may start processes: neither a variable nor a descriptor must reach those.
+func become(s *settings) error {
 	for fd := lifelineFile; fd < firstFile+s.files; fd++ {
 		if err := sys.SetCloexec(fd); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"github.com/shmkit/shmkit/internal/sys"
 )
@@ -59,7 +60,7 @@ func (e *Entry) launch(o Options, life *os.File) (*Process, error) {
 	}
 	defer report.Close()
 
-	s := settings{entry: e.name, name: cmp.Or(o.Name, e.name), files: len(o.Files), limits: o.Limits}
+	s := settings{entry: e.name, name: cmp.Or(o.Name, e.name), files: len(o.Files), limits: o.Limits, strays: strays()}
 	r := spawn(sys.Command{
 		Path: sys.SelfExe,
 		Args: []string{s.name},
@@ -74,4 +75,23 @@ func (e *Entry) launch(o Options, life *os.File) (*Process, error) {
 		return nil, r.err
 	}
 	return &Process{name: s.name, pid: r.pid, pidfd: r.pidfd, status: status, done: make(chan struct{})}, nil
+}
+
+// inheritable are the descriptors that this process had when it first started a child and that
+// programs which it executes inherit. There is nothing to list where /proc is missing.
+var inheritable = sync.OnceValue(func() []int {
+	fds, _ := sys.Inheritable(lifelineFile)
+	return fds
+})
+
+// strays returns those of them that a child inherits now. It closes them itself; if there are others,
+// opened since, it finds them out, which costs it more.
+func strays() []int {
+	var still []int
+	for _, fd := range inheritable() {
+		if sys.IsInheritable(fd) {
+			still = append(still, fd)
+		}
+	}
+	return still
 }

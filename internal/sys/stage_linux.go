@@ -29,6 +29,39 @@ func CloseRange(first uint) error {
 	return nil
 }
 
+// Inheritable returns the descriptors from first up that are not close-on-exec. It opens no file
+// that it leaves open, and none through package os.
+func Inheritable(first int) (fds []int, err error) {
+	const name = "/proc/self/fd"
+	dir, err := unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	defer unix.Close(dir)
+	var buf [4096]byte
+	for {
+		n, err := unix.ReadDirent(dir, buf[:])
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		if n <= 0 {
+			return fds, nil
+		}
+		_, _, names := unix.ParseDirent(buf[:n], -1, nil)
+		for _, name := range names {
+			if fd, err := strconv.Atoi(name); err == nil && fd >= first && IsInheritable(fd) {
+				fds = append(fds, fd)
+			}
+		}
+	}
+}
+
+// IsInheritable reports whether fd is open and not close-on-exec.
+func IsInheritable(fd int) bool {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil && flags&unix.FD_CLOEXEC == 0
+}
+
 // SetCloexec keeps fd from the programs that this process executes.
 func SetCloexec(fd int) error {
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {

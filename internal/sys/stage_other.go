@@ -5,6 +5,12 @@ package sys
 // CloseRange fails on this system.
 func CloseRange(uint) error { return unsupported("close descriptors") }
 
+// Inheritable fails on this system.
+func Inheritable(int) ([]int, error) { return nil, unsupported("list descriptors") }
+
+// IsInheritable returns false on this system.
+func IsInheritable(int) bool { return false }
+
 // SetCloexec fails on this system.
 func SetCloexec(int) error { return unsupported("set close-on-exec") }
 
