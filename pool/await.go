@@ -6,12 +6,21 @@ import (
 	"time"
 
 	"github.com/shmkit/shmkit/internal/backoff"
+	"github.com/shmkit/shmkit/internal/sys"
 )
 
 const (
 	// spinFor is how long a waiting goroutine looks for its result itself before it sleeps. Waking
 	// a sleeper costs about as much, so spinning at most doubles the wait.
 	spinFor = 100 * time.Microsecond
+
+	// wakeFor is how much longer that is when a worker has to be woken first: a processor that was
+	// idle may take its time.
+	wakeFor = 300 * time.Microsecond
+
+	// yieldEvery is how many looks pass before who spins offers its processor to others: the one for
+	// whom it waits may have been put there, and would otherwise wait for it until the next tick.
+	yieldEvery = 32
 
 	// spinCrowded is the same while the workers have something to do for every processor: who
 	// spins takes one of them away.
@@ -50,8 +59,15 @@ func (p *Pool) spin(ctx context.Context, pr interface{ finished() bool }) bool {
 		budget = spinCrowded
 	}
 	s := backoff.For(budget)
+	yield := false
 	for turn := 0; ; turn++ {
-		many := p.reapSome()
+		many, waking := p.reapSome()
+		if waking {
+			s, yield = backoff.For(budget+wakeFor), true
+		}
+		if yield && turn%yieldEvery == 0 {
+			sys.Yield()
+		}
 		if pr.finished() {
 			return true
 		}
@@ -65,15 +81,17 @@ func (p *Pool) spin(ctx context.Context, pr interface{ finished() bool }) bool {
 }
 
 // reapSome reaps unless somebody else has the lock. It lets the goroutines run that it has made
-// runnable. It reports whether many tasks are still to come.
-func (p *Pool) reapSome() (many bool) {
+// runnable. It reports whether many tasks are still to come, and once whether a worker was asleep
+// when the last one came.
+func (p *Pool) reapSome() (many, waking bool) {
 	if !p.mu.TryLock() {
-		return false
+		return false, false
 	}
 	p.reap()
-	many = p.outstanding >= backlog
+	many, waking = p.outstanding >= backlog, p.waking
+	p.waking = false
 	p.unlockAndYield()
-	return many
+	return many, waking
 }
 
 // unlockAndYield releases mu and lets the goroutines run that were made runnable. It reports

@@ -65,30 +65,28 @@ func (c *crowd) count(bitmap bitmap) int {
 }
 
 // call makes sure that somebody looks at the hint that was just published, which was
-// a full fence.
-func (c *crowd) call() {
+// a full fence. It reports whether somebody had to be woken.
+func (c *crowd) call() (woke bool) {
 	// Sleepers first: they change seldom, so that this look mostly hits the cache, and while
 	// there is none the lines that spinners write need not be moved here.
 	for w := range c.words {
 		if c.idle.sleepers[w].Load() != 0 {
-			c.callSleeper()
-			return
+			return c.callSleeper()
 		}
 	}
+	return false
 }
 
-func (c *crowd) callSleeper() {
-	if !c.any(c.idle.spinners[:]) && !c.any(c.idle.nappers[:]) {
-		c.wakeOne(c.idle.sleepers[:])
-	}
+func (c *crowd) callSleeper() bool {
+	return !c.any(c.idle.spinners[:]) && !c.any(c.idle.nappers[:]) && c.wakeOne(c.idle.sleepers[:])
 }
 
 // wakeNapper wakes one that naps. It is for a worker that is about to sleep: a wake that is left
 // out from now on because of the napper would have to wait for the end of its nap.
 func (c *crowd) wakeNapper() { c.wakeOne(c.idle.nappers[:]) }
 
-// wakeOne takes a worker out of a set and wakes it.
-func (c *crowd) wakeOne(bitmap bitmap) {
+// wakeOne takes a worker out of a set and wakes it. It reports whether there was one.
+func (c *crowd) wakeOne(bitmap bitmap) bool {
 	for w := range c.words {
 		for {
 			them := bitmap[w].Load() // pairs with the Or in worker.sleep
@@ -101,10 +99,11 @@ func (c *crowd) wakeOne(bitmap bitmap) {
 			}
 			if unset(bitmap, i) {
 				c.wake(i)
-				return
+				return true
 			}
 		}
 	}
+	return false
 }
 
 // wake ends worker i's sleep, or the one that it is about to begin.

@@ -69,6 +69,9 @@ func (w *worker) spin() (found bool) {
 	s := backoff.For(spinIdle)
 	turn := 0
 	for ; !found && s.Once(); turn++ {
+		if turn%yieldEvery == yieldEvery-1 {
+			sys.Yield()
+		}
 		found = !w.mem.ready.Empty() || turn%stealEvery == stealEvery-1 && (w.mem.ctl.stop.Load() != 0 || w.steal())
 	}
 	w.leave(idle.spinners[:], found)

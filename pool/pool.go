@@ -50,6 +50,7 @@ type Pool struct {
 	heap         heap
 	freed        chan struct{} // closed, and made anew, when an argument is freed
 	woken        bool          // a goroutine was made runnable since the spinner looked
+	waking       bool          // the worker for the last task was asleep
 	members      []*member
 	incarnation  uint32
 	outstanding  int    // tasks, or chunks of them, accepted and not yet ended

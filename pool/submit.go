@@ -159,7 +159,7 @@ func (p *Pool) enqueue(i uint32) {
 	} else {
 		p.push(i)
 	}
-	p.crowd.call()
+	p.waking = p.crowd.call()
 	if p.dormant {
 		p.kickReaper()
 	}
