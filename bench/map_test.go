@@ -13,28 +13,34 @@ var increment = pool.Func("increment", func(_ context.Context, x int) (int, erro
 // mapPool maps the integers below b.N in one go: its figure is per item.
 func mapPool(b *testing.B, workers int) {
 	ctx, p := context.Background(), newPool(b, workers)
-	count(b, func(yield func(int) bool) {
-		for y, err := range increment.Map(ctx, p, upTo(b.N)) {
-			must(err)
-			if !yield(y) {
-				return
-			}
+	b.ReportAllocs()
+	b.ResetTimer()
+	n := 0
+	for y, err := range increment.Map(ctx, p, upTo(b.N)) {
+		must(err)
+		if n++; y != n {
+			b.Fatalf("result %d is %d", n, y)
 		}
-	})
+	}
+	b.StopTimer()
+	checkCount(b, n)
 }
 
 // mapChannels is the same with a goroutine that feeds and one that adds.
 func mapChannels(b *testing.B) {
 	in, out := make(chan int, inFlight), make(chan int, inFlight)
-	count(b, func(yield func(int) bool) {
-		go feed(in, b.N)
-		go increments(in, out)
-		for y := range out {
-			if !yield(y) {
-				return
-			}
+	b.ReportAllocs()
+	b.ResetTimer()
+	go feed(in, b.N)
+	go increments(in, out)
+	n := 0
+	for y := range out {
+		if n++; y != n {
+			b.Fatalf("result %d is %d", n, y)
 		}
-	})
+	}
+	b.StopTimer()
+	checkCount(b, n)
 }
 
 func feed(in chan<- int, n int) {
@@ -61,17 +67,8 @@ func upTo(n int) iter.Seq[int] {
 	}
 }
 
-// count times ys, which must be the numbers from 1 to b.N in order.
-func count(b *testing.B, ys iter.Seq[int]) {
-	b.ReportAllocs()
-	b.ResetTimer()
-	n := 0
-	for y := range ys {
-		if n++; y != n {
-			b.Fatalf("result %d is %d", n, y)
-		}
-	}
-	b.StopTimer()
+// checkCount fails the benchmark unless there were as many results as items.
+func checkCount(b *testing.B, n int) {
 	if n != b.N {
 		b.Fatalf("%d results for %d items", n, b.N)
 	}

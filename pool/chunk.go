@@ -158,9 +158,6 @@ func (f *Function[In, Out]) serveItems(w *worker, args []In, results []Out, next
 	ctx := w.contexts.begin(w.out.index, w.gen)
 	task, fixed := makeOrder(w.out.index, w.gen, 0), f.in.Fixed()
 	for k := range args {
-		if k > 0 {
-			ctx = w.contexts.next()
-		}
 		said := order(w.area.cancel.Load()) // pairs with the store in Pool.order
 		if said.withReason(0) == task && said.stopsBefore(k) {
 			return nil

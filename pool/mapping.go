@@ -65,6 +65,7 @@ type chunk[In, Out any] struct {
 // anything to do, while the feeder goes on behind it.
 type buffer[In any] struct {
 	in     []In
+	next   int // index in in; the feeder's own
 	first  int
 	filled atomic.Uint64 // pairs: the store in put, the load in flush
 	sent   int           // guarded by mapping.mu
@@ -174,14 +175,14 @@ func (m *mapping[In, Out]) put(x In) {
 		m.buf, m.filling = b, b
 		m.mu.Unlock()
 	}
-	k := m.fedTo - b.first
-	b.in[k] = x
-	sys.ReleaseStore64(&b.filled, uint64(k)+1)
+	b.in[b.next] = x
+	b.next++
+	sys.ReleaseStore64(&b.filled, uint64(b.next))
 	if m.hungry.Load() {
 		m.hungry.Store(false)
 		notify(m.wake)
 	}
-	if k+1 == len(b.in) {
+	if b.next == len(b.in) {
 		m.mu.Lock()
 		m.flush()
 		m.buf, m.filling = nil, nil
