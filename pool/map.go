@@ -26,8 +26,23 @@ type Result[In, Out any] struct {
 func (f *Function[In, Out]) Map(ctx context.Context, p *Pool, xs iter.Seq[In]) iter.Seq2[Out, error] {
 	return func(yield func(Out, error) bool) {
 		var zero Out
-		ended := f.run(ctx, p, xs, true, func(_ int, _ In, out Out, err error) bool { return yield(out, err) })
-		if ended {
+		done := ctx.Done()
+		over := f.run(ctx, p, xs, true, func(c *chunk[In, Out], outs []Out, err error) verdict {
+			for k := range c.in {
+				if done != nil && isDone(ctx) {
+					return hasEnded
+				}
+				out, fault := zero, err // of the first that has no result
+				if k < len(outs) {
+					out, fault = outs[k], nil
+				}
+				if !yield(out, fault) {
+					return hasLeft
+				}
+			}
+			return goOn
+		})
+		if over {
 			yield(zero, ctx.Err())
 		}
 	}
@@ -36,37 +51,49 @@ func (f *Function[In, Out]) Map(ctx context.Context, p *Pool, xs iter.Seq[In]) i
 // MapUnordered is Map, with the results as they come.
 func (f *Function[In, Out]) MapUnordered(ctx context.Context, p *Pool, xs iter.Seq[In]) iter.Seq[Result[In, Out]] {
 	return func(yield func(Result[In, Out]) bool) {
-		ended := f.run(ctx, p, xs, false, func(i int, in In, out Out, err error) bool {
-			return yield(Result[In, Out]{Index: i, In: in, Out: out, Err: err})
+		var zero Out
+		done := ctx.Done()
+		over := f.run(ctx, p, xs, false, func(c *chunk[In, Out], outs []Out, err error) verdict {
+			for k, in := range c.in {
+				if done != nil && isDone(ctx) {
+					return hasEnded
+				}
+				out, fault := zero, err // of the first that has no result
+				if k < len(outs) {
+					out, fault = outs[k], nil
+				}
+				if !yield(Result[In, Out]{Index: c.first + k, In: in, Out: out, Err: fault}) {
+					return hasLeft
+				}
+			}
+			return goOn
 		})
-		if ended {
+		if over {
 			yield(Result[In, Out]{Index: -1, Err: ctx.Err()})
 		}
 	}
 }
 
-// run is both. It reports whether ctx has ended before all was yielded; it raises the
-// sequence's panic.
+// A verdict says how the consumer leaves a chunk.
+type verdict int
+
+const (
+	goOn     verdict = iota
+	hasLeft          // it wants no more
+	hasEnded         // its context has ended
+)
+
+// run is both; consume yields the results of one chunk. It reports whether ctx has ended before all was
+// yielded; it raises the sequence's panic.
 func (f *Function[In, Out]) run(ctx context.Context, p *Pool, xs iter.Seq[In], ordered bool,
-	yield func(int, In, Out, error) bool) (ended bool) {
+	consume func(c *chunk[In, Out], outs []Out, err error) verdict) (over bool) {
 	m := f.newMapping(ctx, p, ordered)
 	defer m.stop()
 	go m.feed(xs)
-	done := ctx.Done()
 	for c := m.next(); c != nil; c = m.next() {
 		outs, err := m.results(c)
-		var zero Out
-		for k, in := range c.in {
-			out, fault := zero, err
-			if k < len(outs) {
-				out, fault = outs[k], nil
-			}
-			if done != nil && isDone(ctx) {
-				return true
-			}
-			if !yield(c.first+k, in, out, fault) {
-				return false
-			}
+		if v := consume(c, outs, err); v != goOn {
+			return v == hasEnded
 		}
 		m.recycle(c.in)
 	}

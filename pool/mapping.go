@@ -26,9 +26,7 @@ type mapping[In, Out any] struct {
 	onEnd   func()        // ended, as a hook
 	wake    chan struct{} // for the consumer; has room for one
 	room    chan struct{} // for the feeder; has room for one
-	buf     *buffer[In]   // the feeder's own; see buffer
-	fedTo   int           // items fed; the feeder's own
-	mayFeed int           // items that may be fed before the next look at taken; the feeder's own
+	fedTo   int           // items for which there were buffers; the feeder's own
 	seen    int64         // endings that the consumer knows of
 	outs    []Out         // the consumer's copy of the results of its chunk
 
@@ -113,8 +111,8 @@ func (m *mapping[In, Out]) limit() int64 {
 	return int64(2 + 2*m.p.opts.Workers)
 }
 
-func (m *mapping[In, Out]) ahead() int {
-	return max(m.p.window(), int(m.size.Load())*(4+2*m.p.opts.Workers))
+func (m *mapping[In, Out]) ahead(size int) int {
+	return max(m.p.window(), size*(4+2*m.p.opts.Workers))
 }
 
 // feed hands the values of xs on.
@@ -133,16 +131,21 @@ func (m *mapping[In, Out]) feed(xs iter.Seq[In]) {
 		m.mu.Unlock()
 		notify(m.wake)
 	}()
+	last := &buffer[In]{}
 	for x := range xs {
-		if m.fedTo == m.mayFeed && !m.waitForRoom() {
-			break
+		b := last // which the loop's body, a function, would read from memory each time
+		if b.next == len(b.in) {
+			if b = m.nextBuffer(); b == nil {
+				break
+			}
+			last = b
 		}
-		if !m.chunked {
-			m.start(x)
-		} else {
-			m.put(x)
+		b.in[b.next] = x
+		b.next++
+		sys.ReleaseStore64(&b.filled, uint64(b.next))
+		if b.next == len(b.in) || m.hungry.Load() {
+			m.offer(b)
 		}
-		m.fedTo++
 		if m.stopped.Load() {
 			break
 		}
@@ -150,49 +153,50 @@ func (m *mapping[In, Out]) feed(xs iter.Seq[In]) {
 	returned = true
 }
 
-// waitForRoom waits until the consumer has taken enough. It returns false when the context ends.
-func (m *mapping[In, Out]) waitForRoom() bool {
+// nextBuffer returns an empty buffer, once the consumer has taken enough for it to be filled. It
+// returns nil when the context ends.
+func (m *mapping[In, Out]) nextBuffer() *buffer[In] {
 	for {
-		m.mayFeed = int(m.taken.Load()) + m.ahead()
-		if m.fedTo < m.mayFeed {
-			return true
+		n := int(m.size.Load())
+		if m.fedTo+n <= int(m.taken.Load())+m.ahead(n) {
+			return m.newBuffer(n)
 		}
 		select {
 		case <-m.room:
 		case <-m.ctx.Done():
-			return false
+			return nil
 		}
 	}
 }
 
-// put adds an item to the buffer. What fills it is sent.
-func (m *mapping[In, Out]) put(x In) {
-	b := m.buf
-	if b == nil {
-		b = &buffer[In]{first: m.fedTo}
-		m.mu.Lock()
-		b.in = m.buffer(int(m.size.Load()))
-		m.buf, m.filling = b, b
-		m.mu.Unlock()
-	}
-	b.in[b.next] = x
-	b.next++
-	sys.ReleaseStore64(&b.filled, uint64(b.next))
-	if m.hungry.Load() {
-		m.hungry.Store(false)
-		notify(m.wake)
-	}
-	if b.next == len(b.in) {
-		m.mu.Lock()
-		m.flush()
-		m.buf, m.filling = nil, nil
-		m.mu.Unlock()
-		m.send()
-	}
+func (m *mapping[In, Out]) newBuffer(n int) *buffer[In] {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.filling = &buffer[In]{first: m.fedTo, in: m.memory(n)}
+	m.fedTo += n
+	return m.filling
 }
 
-// buffer returns memory for the next n items. The caller holds mu.
-func (m *mapping[In, Out]) buffer(n int) []In {
+// offer sends a full buffer; of another it tells a consumer that has waited long.
+func (m *mapping[In, Out]) offer(b *buffer[In]) {
+	if b.next < len(b.in) {
+		m.hungry.Store(false)
+		notify(m.wake)
+		return
+	}
+	if !m.chunked {
+		m.start(b)
+		return
+	}
+	m.mu.Lock()
+	m.flush()
+	m.filling = nil
+	m.mu.Unlock()
+	m.send()
+}
+
+// memory returns room for the next n items. The caller holds mu.
+func (m *mapping[In, Out]) memory(n int) []In {
 	for last := len(m.spare) - 1; last >= 0; last-- {
 		in := m.spare[last]
 		m.spare = m.spare[:last]
@@ -226,11 +230,12 @@ func (m *mapping[In, Out]) flush() {
 	}
 }
 
-// start sends one item as a task like any other, for values that cannot travel by the chunk.
-func (m *mapping[In, Out]) start(x In) {
-	c := &chunk[In, Out]{first: m.fedTo, in: []In{x}, sent: true}
-	c.fut, c.err = m.f.Go(m.ctx, m.p, x)
+// start sends the item in b as a task like any other, for values that cannot travel by the chunk.
+func (m *mapping[In, Out]) start(b *buffer[In]) {
+	c := &chunk[In, Out]{first: b.first, in: b.in, sent: true}
+	c.fut, c.err = m.f.Go(m.ctx, m.p, b.in[0])
 	m.mu.Lock()
+	m.filling = nil
 	m.chunks = append(m.chunks, c)
 	m.mu.Unlock()
 	m.inFlight.Add(1)
