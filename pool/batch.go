@@ -13,6 +13,10 @@ const (
 	// batchTime is how long a batch of tasks should take: so long that taking it costs
 	// little, and so short that nobody waits for long behind a batch.
 	batchTime = 5 * time.Microsecond
+
+	// helpEvery is how often a worker that always finds work looks for tasks that wait behind a long
+	// one in another's batch: they were there first.
+	helpEvery = time.Millisecond
 )
 
 // A batch is the hints that a worker has taken and not acted on yet. All workers write
@@ -32,6 +36,7 @@ type batch struct {
 	next, n int
 	limit   int       // of hints that are worth taking at once
 	began   time.Time // when this batch was taken; zero if it is not measured
+	helped  time.Time // when it was last time to look at the others' batches
 	gather  gather
 }
 
@@ -55,6 +60,12 @@ func (b *batch) pop(area *workerArea) (slot uint32, ok bool) {
 // take makes the next hints this worker's batch.
 func (w *worker) take() bool {
 	b := &w.batch
+	if b.began.Sub(b.helped) > helpEvery {
+		b.helped = b.began
+		if w.steal() {
+			return true
+		}
+	}
 	b.gather.wait()
 	for {
 		pos, n := w.mem.ready.Peek(b.slots[:max(b.limit, 2)])

@@ -147,6 +147,7 @@ func TestAsCompleted(t *testing.T) {
 		}
 	}
 	require.Len(t, seen, 21)
+	eventually(t, "the slow one's worker has noticed", func() bool { return slotsThatAre(p, running) == 0 })
 	release := hold(t, p)
 	waiting, err := square.Go(t.Context(), p, 1)
 	require.NoError(t, err)

@@ -172,9 +172,12 @@ func (m *mapping[In, Out]) nextBuffer() *buffer[In] {
 func (m *mapping[In, Out]) newBuffer(n int) *buffer[In] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.filling = &buffer[In]{first: m.fedTo, in: m.memory(n)}
+	b := &buffer[In]{first: m.fedTo, in: m.memory(n)}
 	m.fedTo += n
-	return m.filling
+	if m.chunked {
+		m.filling = b
+	}
+	return b
 }
 
 // offer sends a full buffer; of another it tells a consumer that has waited long.
@@ -235,7 +238,6 @@ func (m *mapping[In, Out]) start(b *buffer[In]) {
 	c := &chunk[In, Out]{first: b.first, in: b.in, sent: true}
 	c.fut, c.err = m.f.Go(m.ctx, m.p, b.in[0])
 	m.mu.Lock()
-	m.filling = nil
 	m.chunks = append(m.chunks, c)
 	m.mu.Unlock()
 	m.inFlight.Add(1)
