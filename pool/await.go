@@ -59,13 +59,12 @@ func (p *Pool) spin(ctx context.Context, pr interface{ finished() bool }) bool {
 		budget = spinCrowded
 	}
 	s := backoff.For(budget)
-	yield := false
 	for turn := 0; ; turn++ {
 		many, waking := p.reapSome()
 		if waking {
-			s, yield = backoff.For(budget+wakeFor), true
+			s = backoff.For(budget + wakeFor)
 		}
-		if yield && turn%yieldEvery == 0 {
+		if turn%yieldEvery == yieldEvery-1 {
 			sys.Yield()
 		}
 		if pr.finished() {
