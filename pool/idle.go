@@ -41,8 +41,7 @@ type idling struct {
 	head     uint64    // of the ready ring, then
 }
 
-func newIdling() idling {
-	cpus := sys.CPUs()
+func newIdling(cpus int) idling {
 	return idling{cpus: cpus, spinners: cpus - 1, since: time.Now()}
 }
 

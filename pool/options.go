@@ -3,8 +3,6 @@ package pool
 import (
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/internal/sys"
@@ -50,6 +48,8 @@ type Options struct {
 	// says; where that says nothing, the worker's share of 80 % of what the machine or the control
 	// group has, at least 64 MiB.
 	GOMEMLIMIT int64
+
+	cpus int // that there are, for parent and workers
 }
 
 const (
@@ -58,8 +58,6 @@ const (
 	// leastHeap is the least that is shared out to a worker: with less, it would
 	// spend its time in the garbage collector and free nothing by it.
 	leastHeap = 64 << 20
-
-	memoryLimitKey = "GOMEMLIMIT"
 )
 
 // withDefaults fills in what is left out, and refuses what makes no sense.
@@ -78,22 +76,23 @@ func (o Options) withDefaults() (Options, error) {
 			return o, fmt.Errorf("option %s is %d: it must be between 0 (for the default) and %d", c.name, c.got, c.most)
 		}
 	}
-	cpus := sys.CPUs()
+	o.cpus = sys.CPUs()
+	total := sys.MemoryTotal()
 	if o.Workers == 0 {
-		o.Workers = min(cpus, maxWorkers)
+		o.Workers = min(o.cpus, maxWorkers)
 	}
 	if o.Queue == 0 {
 		o.Queue = defaultQueue
 	}
 	if o.Memory == 0 {
-		o.Memory = max(sys.MemoryTotal()/2, pageBytes)
+		o.Memory = max(total/2, pageBytes)
 	}
 	o.Memory = layout.Align(o.Memory, pageBytes)
 	if o.GOMAXPROCS == 0 {
-		o.GOMAXPROCS = max(cpus/o.Workers, 1)
+		o.GOMAXPROCS = max(o.cpus/o.Workers, 1)
 	}
 	if o.GOMEMLIMIT == 0 && o.environment(memoryLimitKey) == "" { // else 0 stays: the worker's runtime has read it
-		o.GOMEMLIMIT = heapShare(sys.MemoryTotal(), o.Workers)
+		o.GOMEMLIMIT = heapShare(total, o.Workers)
 	}
 	if o.Name == "" {
 		o.Name = programName()
@@ -105,15 +104,4 @@ func (o Options) withDefaults() (Options, error) {
 // left for the parent, and for what no Go runtime counts.
 func heapShare(total int64, workers int) int64 {
 	return max(total/5*4/int64(workers), leastHeap)
-}
-
-// environment returns the value of key in the workers' environment, where Env
-// replaces what this process has, and the last of several counts; "" if there is none.
-func (o Options) environment(key string) string {
-	for _, v := range slices.Backward(o.Env) {
-		if k, value, ok := strings.Cut(v, "="); ok && k == key {
-			return value
-		}
-	}
-	return os.Getenv(key)
 }

@@ -5,7 +5,10 @@ package pool
 import (
 	"context"
 	"math"
+	"os"
+	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,6 +35,43 @@ func TestMemoryLimit(t *testing.T) {
 			got, err := memoryLimit.Call(t.Context(), start(t, tt.o), none{})
 			require.NoError(t, err)
 			require.Equal(t, tt.want, got)
+		})
+	}
+}
+
+// A setting is what a worker's runtime and its environment say.
+type setting struct {
+	Procs int
+	Env   []string
+}
+
+var settingOf = Func("setting of", func(context.Context, none) (setting, error) {
+	s := setting{Procs: runtime.GOMAXPROCS(0)}
+	for _, v := range os.Environ() {
+		if strings.HasPrefix(v, "GOM") || strings.HasPrefix(v, "SHMKIT_POOL") {
+			s.Env = append(s.Env, v)
+		}
+	}
+	return s, nil
+})
+
+// The runtime has what the options say. The variables by which it was told are for the worker's
+// functions, and the programs that they start, what they would be without the pool.
+func TestWorkersEnvironment(t *testing.T) {
+	for name, tt := range map[string]struct {
+		o    Options
+		want setting
+	}{
+		"unset":  {Options{Workers: 1, GOMAXPROCS: 3}, setting{3, nil}},
+		"quoted": {Options{Workers: 1, GOMAXPROCS: 2, Env: []string{`GOMAXPROCS=a "b"`, "GOMEMLIMIT=1GiB"}}, setting{2, []string{`GOMAXPROCS=a "b"`, "GOMEMLIMIT=1GiB"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("GOMAXPROCS", "")
+			t.Setenv("GOMEMLIMIT", "")
+			got, err := settingOf.Call(t.Context(), start(t, tt.o), none{})
+			require.NoError(t, err)
+			require.Equal(t, tt.want.Procs, got.Procs)
+			require.ElementsMatch(t, tt.want.Env, got.Env)
 		})
 	}
 }

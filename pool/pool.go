@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/shmkit/shmkit/internal/layout"
-	"github.com/shmkit/shmkit/internal/sys"
 	"github.com/shmkit/shmkit/process"
 	"github.com/shmkit/shmkit/ring"
 	"github.com/shmkit/shmkit/shm"
@@ -128,7 +127,7 @@ func build(o Options) (*Pool, error) {
 
 func newPool(o Options, seg *shm.Segment, m *memory) *Pool {
 	p := &Pool{
-		opts: o, seg: seg, mem: m, crowd: m.crowd(), bell: m.bell(), cpus: sys.CPUs(),
+		opts: o, seg: seg, mem: m, crowd: m.crowd(), bell: m.bell(), cpus: o.cpus,
 		kick: make(chan struct{}, 1), idle: make(chan struct{}), closed: make(chan struct{}), quit: make(chan struct{}),
 		entries: make([]entry, o.Queue), ready: m.ready.Producer(0), freed: make(chan struct{}),
 	}
@@ -152,10 +151,8 @@ func (p *Pool) start() error {
 	}
 	members := p.members
 	p.mu.Unlock()
-	for _, m := range members {
-		if err := p.launch(m); err != nil {
-			return err
-		}
+	if err := p.launchAll(members); err != nil {
+		return err
 	}
 	for _, m := range members {
 		<-m.up
@@ -175,6 +172,18 @@ func (p *Pool) start() error {
 		}
 	}
 	return p.broken
+}
+
+// launchAll starts all workers at once: those that run already would be in the way of the others.
+func (p *Pool) launchAll(members []*member) (err error) {
+	errs := make(chan error)
+	for _, m := range members {
+		go func() { errs <- p.launch(m) }()
+	}
+	for range members {
+		err = errors.Join(err, <-errs)
+	}
+	return err
 }
 
 // Close waits until every accepted task has ended, ends the workers and frees

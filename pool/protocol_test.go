@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/sys"
 	"github.com/shmkit/shmkit/ring"
 )
 
@@ -32,7 +33,7 @@ func heapMemory(t *testing.T, workers int) *memory {
 
 func (m *memory) newWorker(i int) *worker {
 	return &worker{index: i, incarnation: uint32(i + 1), mem: m, area: &m.workers[i], crowd: m.crowd(),
-		idling: newIdling(), batch: newBatch()}
+		idling: newIdling(sys.CPUs()), batch: newBatch()}
 }
 
 // One hint at a time is published, as soon as the last was taken: the moment at which

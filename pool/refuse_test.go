@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"strings"
@@ -125,7 +126,7 @@ func TestBadOptions(t *testing.T) {
 func TestTooLittleMemory(t *testing.T) {
 	p := start(t, Options{Workers: 1, Memory: 1 << 40})
 	p.mu.Lock()
-	_, err := p.allocate(t.Context(), sys.MemoryFree()+1<<30)
+	_, err := p.allocate(t.Context(), sys.MemoryFree(math.MaxInt64)+1<<30)
 	p.mu.Unlock()
 	require.ErrorIs(t, err, shm.ErrNoMemory)
 	require.Zero(t, p.heap.top)

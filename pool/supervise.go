@@ -92,9 +92,6 @@ func (p *Pool) nextIncarnation() uint32 {
 	}
 }
 
-// workerEnv carries to a worker what it needs before it has mapped the memory.
-const workerEnv = "SHMKIT_POOL_WORKER"
-
 // launch starts a worker in m's place. It does not wait until it is ready.
 func (p *Pool) launch(m *member) error {
 	p.mu.Lock()
@@ -129,9 +126,8 @@ func (p *Pool) startProcess(index int, incarnation uint32) (*process.Process, *o
 		return nil, nil, err
 	}
 	proc, err := workerEntry.Start(process.Options{
-		Name: fmt.Sprintf("%s: worker %d", p.opts.Name, index),
-		Env: slices.Concat(p.opts.Env, []string{fmt.Sprintf("%s=%d %d %d %d", workerEnv,
-			index, incarnation, p.opts.GOMAXPROCS, p.opts.GOMEMLIMIT)}),
+		Name:   fmt.Sprintf("%s: worker %d", p.opts.Name, index),
+		Env:    p.opts.workerEnvironment(index, incarnation),
 		Dir:    p.opts.Dir,
 		Stderr: p.opts.Stderr,
 		Files:  []*os.File{p.seg.File(), crash},

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
 
 	"github.com/shmkit/shmkit/internal/layout"
@@ -74,17 +73,11 @@ func attachWorker(files []*os.File) (*worker, error) {
 	if len(files) != 2 {
 		return nil, fmt.Errorf("got %d files, want memory and crash file", len(files))
 	}
-	w := &worker{}
-	var procs int
-	var limit int64
-	if _, err := fmt.Sscanf(os.Getenv(workerEnv), "%d %d %d %d", &w.index, &w.incarnation, &procs, &limit); err != nil {
-		return nil, fmt.Errorf("read %s=%q: %w", workerEnv, os.Getenv(workerEnv), err)
+	at, err := readPosting()
+	if err != nil {
+		return nil, err
 	}
-	os.Unsetenv(workerEnv)
-	runtime.GOMAXPROCS(procs)
-	if limit > 0 {
-		debug.SetMemoryLimit(limit)
-	}
+	w := &worker{index: at.index, incarnation: at.incarnation}
 	seg, err := shm.Attach(files[0])
 	if err != nil {
 		return nil, err
@@ -107,7 +100,7 @@ func attachWorker(files []*os.File) (*worker, error) {
 	w.crowd, w.bell = w.mem.crowd(), w.mem.bell()
 	w.completions = w.mem.completions(w.index).Producer(0)
 	w.results = newResults(seg, w.mem, w.index)
-	w.idling, w.batch = newIdling(), newBatch()
+	w.idling, w.batch = newIdling(at.cpus), newBatch()
 	w.out.worker, w.contexts = w, newContexts(w.mem.bytes, w.area)
 	processContexts = w.contexts
 	return w, nil

@@ -15,6 +15,6 @@ func Retired() int {
 // SetMemoryFree makes Reserve believe that only n bytes are left, until restore.
 func SetMemoryFree(n int64) (restore func()) {
 	was := memoryFree
-	memoryFree = func() int64 { return n }
+	memoryFree = func(int64) int64 { return n }
 	return func() { memoryFree = was }
 }

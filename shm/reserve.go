@@ -33,7 +33,7 @@ func (s *Segment) reserve(off, n int64) error {
 	if err := s.checkRange(off, n); err != nil {
 		return err
 	}
-	if free := memoryFree(); n > free {
+	if free := memoryFree(n); n > free {
 		return fmt.Errorf("only %d bytes are free: %w", free, ErrNoMemory)
 	}
 	err := sys.Allocate(s.file, off, n)

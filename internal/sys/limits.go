@@ -14,14 +14,15 @@ import (
 // files of a file system, so that tests can hand them any machine.
 
 // memoryFree returns how many bytes can still be used before the machine or the
-// nearest control group runs out. What cannot be read does not limit.
-func memoryFree(root fs.FS) int64 {
+// nearest control group runs out, or a lesser number that is at least enough. What cannot be read
+// does not limit.
+func memoryFree(root fs.FS, enough int64) int64 {
 	free := int64(math.MaxInt64)
 	if v, ok := field(root, "proc/meminfo", "MemAvailable:"); ok {
 		free = v * 1024
 	}
 	for _, dir := range cgroupDirs(root, "memory") {
-		free = min(free, groupFree(root, dir))
+		free = min(free, groupFree(root, dir, enough))
 	}
 	return max(free, 0)
 }
@@ -44,14 +45,18 @@ func memoryTotal(root fs.FS) int64 {
 }
 
 // groupFree is what one control group leaves. Inactive file pages count as free:
-// the kernel takes them back before it refuses memory.
-func groupFree(root fs.FS, dir string) int64 {
+// the kernel takes them back before it refuses memory. It takes long to count them, which is left out
+// if there is enough without them.
+func groupFree(root fs.FS, dir string, enough int64) int64 {
 	for _, names := range [][3]string{
 		{"memory.max", "memory.current", "inactive_file"},
 		{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"},
 	} {
 		limit, ok1 := number(root, path.Join(dir, names[0]))
 		used, ok2 := number(root, path.Join(dir, names[1]))
+		if ok1 && ok2 && limit-used >= enough {
+			return limit - used
+		}
 		if ok1 && ok2 {
 			cache, _ := field(root, path.Join(dir, "memory.stat"), names[2])
 			return limit - used + cache

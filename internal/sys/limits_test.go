@@ -40,7 +40,14 @@ func TestMemoryFree(t *testing.T) {
 		}, 500, 700},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, tt.free, memoryFree(machine(tt.files)))
+			assert.Equal(t, tt.free, memoryFree(machine(tt.files), math.MaxInt64))
+			for _, enough := range []int64{0, 1, tt.free, tt.free - 1, tt.free/2 + 1} {
+				free := memoryFree(machine(tt.files), enough)
+				assert.True(t, free == tt.free || enough <= free && free < tt.free, "%d of %d for %d", free, tt.free, enough)
+			}
+			if tt.free < math.MaxInt64 {
+				assert.Equal(t, tt.free, memoryFree(machine(tt.files), tt.free+1), "not enough")
+			}
 			assert.Equal(t, tt.total, memoryTotal(machine(tt.files)))
 		})
 	}

@@ -9,8 +9,9 @@ import (
 )
 
 // MemoryFree returns how many bytes the machine and this process's control group
-// still have for shared memory. It is a look, not a promise: others may be faster.
-func MemoryFree() int64 { return memoryFree(os.DirFS("/")) }
+// still have for shared memory, or fewer that are at least enough. It is a look, not a promise: others may
+// be faster.
+func MemoryFree(enough int64) int64 { return memoryFree(os.DirFS("/"), enough) }
 
 // MemoryTotal returns the memory of the machine or of this process's control
 // group, whichever is less, in bytes.

@@ -5,7 +5,7 @@ package sys
 import "runtime"
 
 // MemoryFree returns 0 on this system.
-func MemoryFree() int64 { return 0 }
+func MemoryFree(int64) int64 { return 0 }
 
 // MemoryTotal returns 0 on this system.
 func MemoryTotal() int64 { return 0 }
