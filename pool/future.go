@@ -102,7 +102,7 @@ func AsCompleted[Out any](ctx context.Context, fs ...*Future[Out]) iter.Seq[*Fut
 	return func(yield func(*Future[Out]) bool) {
 		ended := make(chan *Future[Out], len(fs))
 		for _, f := range fs {
-			f.Done() // the pool looks for its result
+			f.seek()
 			f.whenFinished(func() { ended <- f })
 		}
 		for range fs {

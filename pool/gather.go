@@ -37,19 +37,15 @@ func (g *gather) wait() {
 	}
 }
 
-// soon is told that a look found nothing at first, and something within gatherGap.
-func (g *gather) soon(yes bool) {
-	if !yes {
-		g.streak = 0
-	}
-}
+// late is told that a look found nothing, and that nothing came within gatherGap either.
+func (g *gather) late() { g.streak = 0 }
 
 // found is told what the look after wait found.
 func (g *gather) found(n int) {
 	switch {
 	case g.pause == 0:
 		if n == 0 {
-			return // soon decides
+			return // it may come soon
 		}
 		if g.streak++; g.streak >= g.need {
 			g.pause = gatherLow

@@ -13,11 +13,10 @@ func TestGatherBegins(t *testing.T) {
 	g := newGather()
 	for range gatherFrom - 1 {
 		g.found(1)
-		g.soon(true)
 		g.found(0) // a look between two hints breaks no row
 		require.Zero(t, g.pause)
 	}
-	g.soon(false) // a long one does
+	g.late() // a long one does
 	for range gatherFrom - 1 {
 		g.found(1)
 		require.Zero(t, g.pause)
@@ -65,10 +64,10 @@ func TestGatherCostsLittle(t *testing.T) {
 		for range rapid.IntRange(1, 500).Draw(t, "looks") {
 			paused := g.pause
 			n := rapid.IntRange(0, 3).Draw(t, "found")
-			soon := rapid.Bool().Draw(t, "soon")
+			late := rapid.Bool().Draw(t, "late")
 			g.found(n)
-			if n == 0 {
-				g.soon(soon)
+			if n == 0 && late {
+				g.late()
 			}
 			require.Contains(t, []time.Duration{0, gatherLow, 2 * gatherLow, gatherHigh}, g.pause)
 			require.LessOrEqual(t, g.need, gatherRest)

@@ -50,7 +50,7 @@ func (w *worker) wait() {
 	if w.spin() {
 		return
 	}
-	w.batch.gather.soon(false)
+	w.batch.gather.late()
 	if w.pace() < napPace && w.nap() {
 		return
 	}
@@ -74,7 +74,9 @@ func (w *worker) spin() (found bool) {
 		found = !w.mem.ready.Empty() || turn%stealEvery == stealEvery-1 && (w.mem.ctl.stop.Load() != 0 || w.steal())
 	}
 	w.leave(idle.spinners[:], found)
-	w.batch.gather.soon(found && turn <= soonTurns)
+	if turn > soonTurns {
+		w.batch.gather.late()
+	}
 	return found
 }
 

@@ -147,6 +147,13 @@ func (pr *promise) watch() {
 	pr.pool.watch()
 }
 
+// seek is watch for those who do not hold pool.mu.
+func (pr *promise) seek() {
+	pr.pool.mu.Lock()
+	defer pr.pool.mu.Unlock()
+	pr.watch()
+}
+
 // whenFinished calls hook, which must not block, once the promise is finished. Somebody must look
 // for results: see watch.
 func (pr *promise) whenFinished(hook func()) {
