@@ -120,8 +120,9 @@ func (p *Pool) spinForAll() (nap time.Duration) {
 			p.mu.Unlock()
 			return 0
 		}
+		p.waking = false // whoever spins for all does not look closer for one
 		if p.reap() > 0 {
-			nap = p.pace.nap(p.outstanding, p.endings)
+			nap = p.pace.nap(p.queued(), p.endings)
 			s = backoff.For(budget)
 		}
 		if woken := p.unlockAndYield(); nap > 0 || !woken && !s.Long(letCome) {

@@ -14,9 +14,11 @@ const (
 	// little, and so short that nobody waits for long behind a batch.
 	batchTime = 5 * time.Microsecond
 
-	// helpEvery is how often a worker that always finds work looks for tasks that wait behind a long
-	// one in another's batch: they were there first.
+	// helpEvery and helpTakes are how often a worker that always finds work looks for tasks that wait
+	// behind a long one in another's batch: they were there first. The clock is not read while
+	// tasks come one by one.
 	helpEvery = time.Millisecond
+	helpTakes = 256
 )
 
 // A batch is the hints that a worker has taken and not acted on yet. All workers write
@@ -37,6 +39,7 @@ type batch struct {
 	limit   int       // of hints that are worth taking at once
 	began   time.Time // when this batch was taken; zero if it is not measured
 	helped  time.Time // when it was last time to look at the others' batches
+	takes   int       // since
 	gather  gather
 }
 
@@ -60,8 +63,8 @@ func (b *batch) pop(area *workerArea) (slot uint32, ok bool) {
 // take makes the next hints this worker's batch.
 func (w *worker) take() bool {
 	b := &w.batch
-	if b.began.Sub(b.helped) > helpEvery {
-		b.helped = b.began
+	if b.takes++; b.takes == helpTakes || b.began.Sub(b.helped) > helpEvery {
+		b.helped, b.takes = b.began, 0
 		if w.steal() {
 			return true
 		}

@@ -149,6 +149,25 @@ func TestBusyWorkerHelps(t *testing.T) {
 	})
 }
 
+// So does one to which tasks come one by one, and which therefore reads no clock.
+func TestWorkerWithSinglesHelps(t *testing.T) {
+	m := heapTable(t, 16, 2)
+	stuck, busy := m.newWorker(0), m.newWorker(1)
+	stuck.batch.limit = 2
+	ready := m.ready.Producer(0)
+	m.offer(t, ready, 1, 0, 1)
+	require.True(t, stuck.take())
+	for gen := range uint64(2 * helpTakes) {
+		m.offer(t, ready, gen+2, 2)
+		require.True(t, busy.next())
+		if busy.out.index == 1 {
+			require.EqualValues(t, helpTakes-1, gen)
+			return
+		}
+	}
+	require.Fail(t, "the second task still waits behind the first")
+}
+
 // Whatever stands in a batch, only a task that waits is found there: the last one.
 func TestStaleBatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -3,6 +3,8 @@ package pool
 import (
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +13,7 @@ import (
 // workerEnv carries to a worker what it needs before it has mapped the memory.
 const workerEnv = "SHMKIT_POOL_WORKER"
 
-// The Go runtime reads these when it starts: to set them later would stop all its threads.
+// The Go runtime reads these when it starts: to set them later stops all its threads.
 const (
 	maxProcsKey    = "GOMAXPROCS"
 	memoryLimitKey = "GOMEMLIMIT"
@@ -22,6 +24,8 @@ type posting struct {
 	index       int
 	incarnation uint32
 	cpus        int
+	procs       int
+	limit       int64 // of memory; 0 if the runtime knows by itself
 
 	// What the variables are for the worker's own functions, and for the programs that they start.
 	maxProcs, memoryLimit string
@@ -30,7 +34,8 @@ type posting struct {
 // workerEnvironment returns what a worker's environment has more than its parent's.
 func (o Options) workerEnvironment(index int, incarnation uint32) []string {
 	env := slices.Concat(o.Env, []string{
-		fmt.Sprintf("%s=%d %d %d %q %q", workerEnv, index, incarnation, o.cpus, o.environment(maxProcsKey), o.environment(memoryLimitKey)),
+		fmt.Sprintf("%s=%d %d %d %d %d %q %q", workerEnv, index, incarnation, o.cpus, o.GOMAXPROCS, o.GOMEMLIMIT,
+			o.environment(maxProcsKey), o.environment(memoryLimitKey)),
 		maxProcsKey + "=" + strconv.Itoa(o.GOMAXPROCS),
 	})
 	if o.GOMEMLIMIT > 0 {
@@ -53,7 +58,8 @@ func (o Options) environment(key string) string {
 // readPosting takes out of the environment what is meant for this package alone.
 func readPosting() (p posting, err error) {
 	text := os.Getenv(workerEnv)
-	if _, err := fmt.Sscanf(text, "%d %d %d %q %q", &p.index, &p.incarnation, &p.cpus, &p.maxProcs, &p.memoryLimit); err != nil {
+	if _, err := fmt.Sscanf(text, "%d %d %d %d %d %q %q", &p.index, &p.incarnation, &p.cpus, &p.procs, &p.limit,
+		&p.maxProcs, &p.memoryLimit); err != nil {
 		return p, fmt.Errorf("read %s=%q: %w", workerEnv, text, err)
 	}
 	for key, value := range map[string]string{workerEnv: "", maxProcsKey: p.maxProcs, memoryLimitKey: p.memoryLimit} {
@@ -67,4 +73,14 @@ func readPosting() (p posting, err error) {
 		}
 	}
 	return p, nil
+}
+
+// enforce is for programs whose initialisers set what the options are to decide.
+func (p posting) enforce() {
+	if runtime.GOMAXPROCS(0) != p.procs {
+		runtime.GOMAXPROCS(p.procs)
+	}
+	if p.limit > 0 {
+		debug.SetMemoryLimit(p.limit) // nothing happens if it is the limit
+	}
 }

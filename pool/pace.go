@@ -23,16 +23,16 @@ type pace struct {
 	each  time.Duration // time from one end to the next; smoothed
 }
 
-// nap returns how long the reaper may look away, 0 for not at all, when so many tasks are
-// outstanding and so many have ended: until about one in eight of those in flight has ended, so
-// that workers need not wake it for each.
-func (p *pace) nap(outstanding int, ended uint64) time.Duration {
+// nap returns how long the reaper may look away, 0 for not at all, when so many tasks wait for a worker and
+// so many have ended: until about one in eight of those that wait could have ended, so
+// that workers need not wake it for each. A task that runs says nothing about when the next ends.
+func (p *pace) nap(queued int, ended uint64) time.Duration {
 	now := time.Now()
 	if n := ended - p.ended; n > 0 && !p.since.IsZero() {
 		p.sample(now.Sub(p.since)/time.Duration(n), n >= sureEndings)
 	}
 	p.since, p.ended = now, ended
-	nap := p.each * time.Duration(outstanding) / napShare
+	nap := p.each * time.Duration(queued) / napShare
 	if nap < shortestNap {
 		return 0
 	}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -174,14 +175,23 @@ func (p *Pool) start() error {
 	return p.broken
 }
 
-// launchAll starts all workers at once: those that run already would be in the way of the others.
+// launchesAtOnce bounds the descriptors that starts take for a moment.
+const launchesAtOnce = 4
+
+// launchAll starts the workers, some at once: those that run already are in the way of the others.
 func (p *Pool) launchAll(members []*member) (err error) {
-	errs := make(chan error)
-	for _, m := range members {
-		go func() { errs <- p.launch(m) }()
+	errs := make(chan error, len(members))
+	var launches sync.WaitGroup
+	for first := range min(launchesAtOnce, len(members)) {
+		launches.Go(func() {
+			for i := first; i < len(members); i += launchesAtOnce {
+				errs <- p.launch(members[i])
+			}
+		})
 	}
+	launches.Wait()
 	for range members {
-		err = errors.Join(err, <-errs)
+		err = cmp.Or(err, <-errs)
 	}
 	return err
 }

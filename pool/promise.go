@@ -92,7 +92,7 @@ func (pr *promise) finishMore() {
 	}
 	armed, ch, hooks := m.armed, m.ch, m.hooks
 	m.armed, m.hooks = false, nil
-	if armed || ch != nil {
+	if armed || ch != nil || hooks != nil {
 		pr.pool.woken = true
 	}
 	wake := m.wake

@@ -234,6 +234,9 @@ func (p *Pool) fail(err error) {
 	p.checkIdle()
 }
 
+// queued is how many tasks wait for a worker at least.
+func (p *Pool) queued() int { return max(p.outstanding-len(p.members), 0) }
+
 // checkEvery is how often the reaper looks for what should not be: it only ever helps
 // when a process was stopped in the middle of a hand-over.
 const checkEvery = 250 * time.Millisecond
@@ -263,10 +266,14 @@ func (p *Pool) reapOnce(timer *time.Timer) bool {
 		return true
 	}
 	p.mu.Lock()
+	if p.phase == gone || p.watched == 0 { // meanwhile: who ends the pool rings no second time
+		p.mu.Unlock()
+		return true
+	}
 	p.bell.announce()
 	if p.reap() > 0 {
 		p.bell.retract()
-		nap := p.pace.nap(p.outstanding, p.endings)
+		nap := p.pace.nap(p.queued(), p.endings)
 		p.unlockAndYield()
 		if nap > 0 {
 			p.bell.nap(nap)

@@ -116,6 +116,7 @@ func (p *Pool) handOver(i uint32) {
 	p.waiters = p.waiters[1:]
 	w.slot, w.ok = i, true
 	p.outstanding++
+	p.woken = true
 	close(w.ch)
 }
 
@@ -159,7 +160,7 @@ func (p *Pool) enqueue(i uint32) {
 	} else {
 		p.push(i)
 	}
-	p.waking = p.crowd.call()
+	p.waking = p.crowd.call() || p.waking
 	if p.dormant {
 		p.kickReaper()
 	}

@@ -77,6 +77,7 @@ func attachWorker(files []*os.File) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	at.enforce()
 	w := &worker{index: at.index, incarnation: at.incarnation}
 	seg, err := shm.Attach(files[0])
 	if err != nil {

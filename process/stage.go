@@ -11,8 +11,8 @@ import (
 
 // The variables that make this program a child: in its first stage, and proper.
 const (
-	stageVar = "SHMKIT_STAGE" // settings
-	entryVar = "SHMKIT_ENTRY" // pid, a line end, settings
+	stageVar = "SHMKIT_STAGE" // the parent's pid, a line end, settings
+	entryVar = "SHMKIT_ENTRY" // the child's pid, a line end, settings
 )
 
 // Exit codes of a child that did not reach its function.
@@ -45,6 +45,13 @@ func init() {
 // runStage turns the first stage into the child proper: mostly this process is fit to be that, and
 // otherwise the program is executed again.
 func runStage(text string) error {
+	if err := os.Unsetenv(stageVar); err != nil {
+		return err
+	}
+	text, ok := cutOwner(os.Getppid(), text)
+	if !ok {
+		return nil
+	}
 	s, err := parseSettings(text)
 	if err != nil {
 		return err
@@ -54,9 +61,6 @@ func runStage(text string) error {
 		return execAgain(s, text)
 	}
 	preferOOM()
-	if err := os.Unsetenv(stageVar); err != nil {
-		return err
-	}
 	return become(s)
 }
 
@@ -89,7 +93,7 @@ func execAgain(s *settings, text string) error {
 		}
 	}
 	env := environment(os.Environ(), nil)
-	env = append(env, entryVar+"="+strconv.Itoa(os.Getpid())+"\n"+text)
+	env = append(env, entryVar+"="+owned(os.Getpid(), text))
 	return sys.Exec(sys.SelfExe, os.Args, env)
 }
 
@@ -101,9 +105,9 @@ func adopt(text string) error {
 	if err := os.Unsetenv(entryVar); err != nil {
 		return err
 	}
-	pid, text, _ := strings.Cut(text, "\n")
-	if pid != strconv.Itoa(os.Getpid()) {
-		return nil // another process's variable, passed on by a program that it started
+	text, ok := cutOwner(os.Getpid(), text)
+	if !ok {
+		return nil
 	}
 	s, err := parseSettings(text)
 	if err != nil {
@@ -140,4 +144,14 @@ func fail(code int, err error) {
 	// Pairs with (*Process).reason. The pipe is empty and large enough to take it all.
 	_ = sys.Write(statusFile, fmt.Appendf(nil, "%d %v", sys.ErrnoOf(err), err))
 	os.Exit(code)
+}
+
+// owned puts a process's id before what is for its eyes, or its child's.
+func owned(pid int, text string) string { return strconv.Itoa(pid) + "\n" + text }
+
+// cutOwner takes it off. It reports whether it is pid; otherwise the variable was another process's, passed on
+// by a program that had it in its environment.
+func cutOwner(pid int, text string) (rest string, ok bool) {
+	owner, rest, _ := strings.Cut(text, "\n")
+	return rest, owner == strconv.Itoa(pid)
 }

@@ -64,7 +64,7 @@ func (e *Entry) launch(o Options, life *os.File) (*Process, error) {
 	r := spawn(sys.Command{
 		Path: sys.SelfExe,
 		Args: []string{s.name},
-		Env:  append(environment(os.Environ(), o.Env), stageVar+"="+s.encode()),
+		Env:  append(environment(os.Environ(), o.Env), stageVar+"="+owned(os.Getpid(), s.encode())),
 		Dir:  o.Dir,
 	}, append([]*os.File{
 		0: null, 1: cmp.Or(o.Stdout, os.Stdout), 2: cmp.Or(o.Stderr, os.Stderr),

@@ -58,17 +58,20 @@ func TestStartNeedsMain(t *testing.T) {
 
 // noChild says what an ordinary program sees.
 func noChild() {
-	_, ok := os.LookupEnv("SHMKIT_ENTRY")
-	fmt.Println("main runs, variable:", ok)
+	_, entry := os.LookupEnv("SHMKIT_ENTRY")
+	_, stage := os.LookupEnv("SHMKIT_STAGE")
+	fmt.Println("main runs, variable:", entry, stage)
 }
 
 // A program that a child starts in a way that keeps the variable is no child itself.
 func TestVariableOfAnotherProcessIsDropped(t *testing.T) {
-	cmd := program(t, "no child")
-	cmd.Env = append(cmd.Env, "SHMKIT_ENTRY=1\nentry \"serve\"\nname \"serve\"\nfiles 0")
-	out, err := cmd.Output()
-	require.NoError(t, err)
-	assert.Equal(t, "main runs, variable: false\n", string(out))
+	for _, name := range []string{"SHMKIT_ENTRY", "SHMKIT_STAGE"} {
+		cmd := program(t, "no child")
+		cmd.Env = append(cmd.Env, name+"=1\nentry \"serve\"\nname \"serve\"\nfiles 0")
+		out, err := cmd.Output()
+		require.NoError(t, err)
+		assert.Equal(t, "main runs, variable: false false\n", string(out))
+	}
 }
 
 func TestNewEntryMisuse(t *testing.T) {
