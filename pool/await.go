@@ -20,7 +20,7 @@ const (
 
 	// yieldEvery is how many looks pass before who spins offers its processor to others: the one for
 	// whom it waits may have been put there, and would otherwise wait for it until the next tick.
-	yieldEvery = 32
+	yieldEvery = 64
 
 	// spinCrowded is the same while the workers have something to do for every processor: who
 	// spins takes one of them away.
