@@ -17,6 +17,7 @@ type answer struct {
 	slot   *slot
 	index  uint32
 	placed bool
+	nearby int64  // bytes of the last result, if it was placed beside its slot: the next may be, too
 	bulky  extent // where a large result lies, if there is one
 }
 
@@ -29,12 +30,14 @@ func (a *answer) room(n int64) ([]byte, error) {
 	}
 	a.slot.resLen = uint64(n)
 	a.placed = true
+	a.nearby = 0
 	switch {
 	case n <= inlineBytes:
 		a.slot.resKind = inline
 		return a.slot.res[:n:n], nil
 	case n <= nearBytes:
 		a.slot.resKind = near
+		a.nearby = n
 		return a.worker.mem.resNear(a.index)[:n:n], nil
 	}
 	off, err := a.worker.results.alloc(n)

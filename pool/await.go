@@ -105,43 +105,6 @@ func (p *Pool) unlockAndYield() (woken bool) {
 	return woken
 }
 
-// spinForAll takes results for all who sleep, until none has come for a while or they are so far
-// apart that it is better to nap. It is the reaper's.
-func (p *Pool) spinForAll() (nap time.Duration) {
-	budget := p.reaperBudget()
-	if budget == 0 || !p.spinning.CompareAndSwap(false, true) {
-		return 0
-	}
-	defer p.spinning.Store(false)
-	runtime.Gosched() // who can run has a task to give, which costs less than to look for one result
-	for s := backoff.For(budget); ; {
-		p.mu.Lock()
-		if p.watched == 0 || p.phase == gone {
-			p.mu.Unlock()
-			return 0
-		}
-		p.waking = false // whoever spins for all does not look closer for one
-		if p.reap() > 0 {
-			nap = p.pace.nap(p.queued(), p.endings)
-			s = backoff.For(budget)
-		}
-		if woken := p.unlockAndYield(); nap > 0 || !woken && !s.Long(letCome) {
-			return nap
-		}
-	}
-}
-
-// reaperBudget is how long the reaper looks for results before it sleeps.
-func (p *Pool) reaperBudget() time.Duration {
-	switch each := p.pace.each; {
-	case p.cpus == 1 || each > spinFor:
-		return 0
-	case each > shortPace && p.crowd.awake() >= p.cpus:
-		return spinCrowded
-	}
-	return spinFor
-}
-
 // park sleeps until the promise is finished.
 func (p *Pool) park(ctx context.Context, pr *promise) error {
 	p.mu.Lock()

@@ -92,7 +92,7 @@ func (w *worker) take() bool {
 }
 
 // show lets others see the batch, but for what is begun at once, and fetches the slots' lines, all
-// at the same time.
+// at the same time, and what will be needed beside them if these tasks are like the last.
 func (w *worker) show() {
 	for k := range w.batch.n {
 		i := w.batch.slots[k]
@@ -105,6 +105,8 @@ func (w *worker) show() {
 		if w.batch.n > 1 {
 			sys.PrefetchWrite(&w.mem.slots[i].word)
 		}
+		sys.PrefetchRead(w.mem.argNear(i)[:w.nearby])
+		sys.PrefetchWriteBytes(w.mem.resNear(i)[:w.out.nearby])
 	}
 }
 

@@ -50,6 +50,7 @@ type Pool struct {
 	heap         heap
 	freed        chan struct{} // closed, and made anew, when an argument is freed
 	woken        bool          // a goroutine was made runnable since the spinner looked
+	nearby       uint64        // bytes of the last result, if it lay beside its slot: the next may, too
 	waking       bool          // the worker for the last task was asleep
 	members      []*member
 	incarnation  uint32

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/internal/sys"
@@ -37,7 +36,7 @@ func (p *Pool) reapFrom(m *member) (n int) {
 	var slots [reapAtOnce]uint32
 	for n < p.mem.geo.slots {
 		found := m.done.Next(slots[:])
-		if found > 1 {
+		if found > 1 || p.nearby > 0 {
 			p.prefetch(slots[:found])
 		}
 		for _, i := range slots[:found] {
@@ -58,6 +57,7 @@ func (p *Pool) prefetch(slots []uint32) {
 	for _, i := range slots {
 		if int(i) < len(p.mem.slots) {
 			sys.PrefetchWrite(&p.mem.slots[i].word)
+			sys.PrefetchRead(p.mem.resNear(i)[:p.nearby])
 		}
 	}
 }
@@ -97,8 +97,10 @@ func (p *Pool) collect(i uint32, m *member, isError bool) {
 	switch kind {
 	case inline, near:
 		src := s.res[:]
+		p.nearby = 0
 		if kind == near {
 			src = p.mem.resNear(i)
+			p.nearby = min(n, nearBytes)
 		}
 		if ok = n <= uint64(len(src)); ok {
 			if pr != nil {
@@ -232,117 +234,4 @@ func (p *Pool) fail(err error) {
 		m.kill()
 	}
 	p.checkIdle()
-}
-
-// queued is how many tasks wait for a worker at least.
-func (p *Pool) queued() int { return max(p.outstanding-len(p.members), 0) }
-
-// checkEvery is how often the reaper looks for what should not be: it only ever helps
-// when a process was stopped in the middle of a hand-over.
-const checkEvery = 250 * time.Millisecond
-
-// reapLoop takes results while somebody sleeps until they come. It is the only thread of
-// the parent that sleeps on the bell, however many goroutines wait.
-func (p *Pool) reapLoop() {
-	timer := time.NewTimer(0)
-	<-timer.C
-	for p.reapOnce(timer) {
-	}
-}
-
-// reapOnce uses timer, which does not run, for its rests.
-func (p *Pool) reapOnce(timer *time.Timer) bool {
-	p.mu.Lock()
-	if p.phase == gone {
-		p.mu.Unlock()
-		return false
-	}
-	if p.watched == 0 {
-		return p.rest(timer)
-	}
-	p.mu.Unlock()
-	if nap := p.spinForAll(); nap > 0 {
-		p.bell.nap(nap)
-		return true
-	}
-	p.mu.Lock()
-	if p.phase == gone || p.watched == 0 { // meanwhile: who ends the pool rings no second time
-		p.mu.Unlock()
-		return true
-	}
-	p.bell.announce()
-	if p.reap() > 0 {
-		p.bell.retract()
-		nap := p.pace.nap(p.queued(), p.endings)
-		p.unlockAndYield()
-		if nap > 0 {
-			p.bell.nap(nap)
-		}
-		return true
-	}
-	p.mu.Unlock()
-	if p.bell.sleep(checkEvery) {
-		p.mu.Lock()
-		p.check()
-		p.mu.Unlock()
-	}
-	return true
-}
-
-// rest waits until somebody needs the reaper. As long as there are tasks, or were since
-// the last look, it looks now and then, because their callers may not; then it waits without
-// a bound. The caller holds mu, which is released.
-func (p *Pool) rest(timer *time.Timer) (alive bool) {
-	p.resting = true
-	p.pace.pause()
-	p.dormant = p.outstanding == 0 && p.accepted == p.lastAccepted
-	p.lastAccepted = p.accepted
-	dormant := p.dormant
-	p.mu.Unlock()
-	if dormant {
-		_, alive := <-p.kick
-		return alive
-	}
-	timer.Reset(checkEvery)
-	defer timer.Stop()
-	select {
-	case _, alive := <-p.kick:
-		return alive
-	case <-timer.C:
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.resting && p.phase != gone {
-		<-p.kick // sent at the last moment
-	}
-	p.resting = false
-	p.reap()
-	p.check()
-	return p.phase != gone
-}
-
-// kickReaper ends the reaper's rest. The caller holds mu.
-func (p *Pool) kickReaper() {
-	if p.resting {
-		p.resting, p.dormant = false, false
-		p.kick <- struct{}{} // has room: the reaper takes it before it rests again
-	}
-}
-
-// watch asks the reaper to work. The caller holds mu, and lowers watched again.
-func (p *Pool) watch() {
-	p.watched++
-	p.kickReaper()
-}
-
-// stopReaper ends the reaper, which may sleep on its bell or wait to be kicked.
-func (p *Pool) stopReaper() {
-	p.mu.Lock()
-	p.phase = gone
-	close(p.kick)
-	p.resting = false
-	p.mu.Unlock()
-	p.bell.word.Store(1)
-	p.bell.ring()
-	p.reaper.Wait()
 }

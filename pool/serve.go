@@ -143,6 +143,7 @@ func (w *worker) invoke() error {
 func (w *worker) argument(i uint32) ([]byte, error) {
 	s := &w.mem.slots[i]
 	n := s.argLen
+	w.nearby = 0
 	switch s.argKind {
 	case inline:
 		if n <= inlineBytes {
@@ -150,6 +151,7 @@ func (w *worker) argument(i uint32) ([]byte, error) {
 		}
 	case near:
 		if n <= nearBytes {
+			w.nearby = n
 			return w.mem.argNear(i)[:n:n], nil
 		}
 	case distant:

@@ -46,8 +46,9 @@ type worker struct {
 	out      answer
 	contexts *contexts
 
-	stopped bool // the pool wants no more
-	unrung  bool // a report was made after which the bell was not looked at
+	nearby  uint64 // bytes of the last argument, if it lay beside its slot: the next may, too
+	stopped bool   // the pool wants no more
+	unrung  bool   // a report was made after which the bell was not looked at
 }
 
 // workerMain serves until the parent wants no more. files are the pool's memory and

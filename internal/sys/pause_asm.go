@@ -7,6 +7,10 @@ import (
 	"unsafe"
 )
 
+// lineBytes is the size of a cache line where the functions below are used for speed: a larger one is
+// fetched twice at worst.
+const lineBytes = 64
+
 //go:noescape
 func pause(n uint32)
 
@@ -32,3 +36,20 @@ func ReleaseStore64(p *atomic.Uint64, v uint64) {
 
 // PrefetchWrite begins to fetch the cache line of p for a write, and does not wait for it.
 func PrefetchWrite(p *atomic.Uint64) { prefetchWrite((*uint64)(unsafe.Pointer(p))) }
+
+//go:noescape
+func prefetchRead(p *byte)
+
+// PrefetchWriteBytes is PrefetchWrite for the cache lines of b.
+func PrefetchWriteBytes(b []byte) {
+	for at := 0; at < len(b); at += lineBytes {
+		prefetchWrite((*uint64)(unsafe.Pointer(&b[at])))
+	}
+}
+
+// PrefetchRead begins to fetch the cache lines of b, all at the same time, and does not wait for them.
+func PrefetchRead(b []byte) {
+	for at := 0; at < len(b); at += lineBytes {
+		prefetchRead(&b[at])
+	}
+}

@@ -22,3 +22,9 @@ TEXT ·prefetchWrite(SB), NOSPLIT, $0-8
 	MOVD p+0(FP), R0
 	PRFM (R0), PSTL1KEEP
 	RET
+
+// func prefetchRead(p *byte)
+TEXT ·prefetchRead(SB), NOSPLIT, $0-8
+	MOVD p+0(FP), R0
+	PRFM (R0), PLDL1KEEP
+	RET

@@ -12,3 +12,9 @@ func ReleaseStore64(p *atomic.Uint64, v uint64) { p.Store(v) }
 
 // PrefetchWrite does nothing on this system.
 func PrefetchWrite(*atomic.Uint64) {}
+
+// PrefetchWriteBytes does nothing on this system.
+func PrefetchWriteBytes([]byte) {}
+
+// PrefetchRead does nothing on this system.
+func PrefetchRead([]byte) {}
