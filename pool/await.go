@@ -25,13 +25,6 @@ const (
 	// spinCrowded is the same while the workers have something to do for every processor: who
 	// spins takes one of them away.
 	spinCrowded = 2 * time.Microsecond
-
-	// backlog is the number of tasks in flight from which on it pays to let them come: each
-	// look at a worker's reports takes their line away from the worker.
-	backlog = 32
-
-	// letCome is how long that is.
-	letCome = time.Microsecond
 )
 
 // await returns nil when the promise is finished, or ctx's error. A goroutine that is alone spins;
@@ -54,15 +47,14 @@ func (p *Pool) spin(ctx context.Context, pr interface{ finished() bool }) bool {
 		return false
 	}
 	defer p.spinning.Store(false)
-	budget := spinFor
-	if p.crowd.awake() >= p.cpus {
-		budget = spinCrowded
-	}
-	s := backoff.For(budget)
+	s := backoff.For(spinFor)
 	for turn := 0; ; turn++ {
-		many, waking := p.reapSome()
+		crowded, waking := p.reapSome()
+		if crowded && turn == 0 {
+			s = backoff.For(spinCrowded)
+		}
 		if waking {
-			s = backoff.For(budget + wakeFor)
+			s = backoff.For(spinFor + wakeFor)
 		}
 		if turn%yieldEvery == yieldEvery-1 {
 			sys.Yield()
@@ -73,24 +65,24 @@ func (p *Pool) spin(ctx context.Context, pr interface{ finished() bool }) bool {
 		if turn%16 == 15 && ctx.Err() != nil {
 			return false
 		}
-		if many && !s.Long(letCome) || !many && !s.Once() {
+		if !s.Once() {
 			return false
 		}
 	}
 }
 
 // reapSome reaps unless somebody else has the lock. It lets the goroutines run that it has made
-// runnable. It reports whether many tasks are still to come, and once whether a worker was asleep
-// when the last one came.
-func (p *Pool) reapSome() (many, waking bool) {
+// runnable. It reports whether the workers have something to do for every processor, and, once, whether one
+// was asleep when the last task came. Only under the lock is the pool's memory sure to be there.
+func (p *Pool) reapSome() (crowded, waking bool) {
 	if !p.mu.TryLock() {
 		return false, false
 	}
 	p.reap()
-	many, waking = p.outstanding >= backlog, p.waking
-	p.waking = false
+	crowded = p.phase != gone && p.crowd.awake() >= p.cpus
+	waking, p.waking = p.waking, false
 	p.unlockAndYield()
-	return many, waking
+	return crowded, waking
 }
 
 // unlockAndYield releases mu and lets the goroutines run that were made runnable. It reports

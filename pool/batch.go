@@ -40,10 +40,9 @@ type batch struct {
 	began   time.Time // when this batch was taken; zero if it is not measured
 	helped  time.Time // when it was last time to look at the others' batches
 	takes   int       // since
-	gather  gather
 }
 
-func newBatch() batch { return batch{limit: 1, gather: newGather()} }
+func newBatch() batch { return batch{limit: 1} }
 
 func (b *batch) empty() bool { return b.next == b.n }
 
@@ -69,18 +68,15 @@ func (w *worker) take() bool {
 			return true
 		}
 	}
-	b.gather.wait()
 	for {
 		pos, n := w.mem.ready.Peek(b.slots[:max(b.limit, 2)])
 		if n == 0 {
 			if w.mem.ready.Head() == pos {
-				b.gather.found(0)
 				b.began = time.Time{}
 				return false
 			}
 			continue // cells of a later lap: head has moved on since
 		}
-		b.gather.found(n)
 		b.measure(n > 1)
 		b.next, b.n = 0, min(n, b.limit)
 		w.show()
@@ -91,8 +87,8 @@ func (w *worker) take() bool {
 	}
 }
 
-// show lets others see the batch, but for what is begun at once, and fetches the slots' lines, all
-// at the same time, and what will be needed beside them if these tasks are like the last.
+// show lets others see the batch, but for what is begun at once, and fetches what will be needed
+// beside the slots if these tasks are like the last.
 func (w *worker) show() {
 	for k := range w.batch.n {
 		i := w.batch.slots[k]
@@ -101,9 +97,6 @@ func (w *worker) show() {
 		}
 		if k > 0 {
 			sys.ReleaseStore64(&w.area.batch[k], uint64(i)+1) // pairs with the load in memory.waiting
-		}
-		if w.batch.n > 1 {
-			sys.PrefetchWrite(&w.mem.slots[i].word)
 		}
 		sys.PrefetchRead(w.mem.argNear(i)[:w.nearby])
 		sys.PrefetchWriteBytes(w.mem.resNear(i)[:w.out.nearby])

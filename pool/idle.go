@@ -28,9 +28,6 @@ const (
 	// stealEvery is how often a spinner looks for what others have taken and not begun, in looks
 	// at the ready ring.
 	stealEvery = 64
-
-	// soonTurns is as many looks as take about gatherGap.
-	soonTurns = 4
 )
 
 // idling is what a worker knows of how fast tasks come.
@@ -50,7 +47,6 @@ func (w *worker) wait() {
 	if w.spin() {
 		return
 	}
-	w.batch.gather.late()
 	if w.pace() < napPace && w.nap() {
 		return
 	}
@@ -66,17 +62,13 @@ func (w *worker) spin() (found bool) {
 	}
 	set(idle.spinners[:], w.index)
 	s := backoff.For(spinIdle)
-	turn := 0
-	for ; !found && s.Once(); turn++ {
+	for turn := 0; !found && s.Once(); turn++ {
 		if turn%yieldEvery == yieldEvery-1 {
 			sys.Yield()
 		}
 		found = !w.mem.ready.Empty() || turn%stealEvery == stealEvery-1 && (w.mem.ctl.stop.Load() != 0 || w.steal())
 	}
 	w.leave(idle.spinners[:], found)
-	if turn > soonTurns {
-		w.batch.gather.late()
-	}
 	return found
 }
 

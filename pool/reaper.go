@@ -143,6 +143,10 @@ func (p *Pool) spinForAll() (nap time.Duration) {
 	}
 }
 
+// letCome is how long the reaper looks away while it spins: each look takes the line of a worker's
+// reports away from the worker.
+const letCome = time.Microsecond
+
 // reaperBudget is how long the reaper looks for results before it sleeps.
 func (p *Pool) reaperBudget() time.Duration {
 	switch each := p.pace.each; {
