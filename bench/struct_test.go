@@ -73,11 +73,11 @@ func callCBOR(b *testing.B) {
 // codecAlone is callCBOR without a pool: what turning the argument and the result into
 // bytes and back costs where nothing is sent.
 func codecAlone(b *testing.B) {
-	plan, err := codec.For[tally](nil)
+	plan, err := codec.For[tally](nil, nil)
 	must(err)
 	buf := make([]byte, 4096)
 	cross := func(in tally, view bool) (out tally, err error) {
-		enc, err := plan.Prepare(&in)
+		enc, err := plan.Prepare(&in, nil)
 		if err != nil {
 			return out, err
 		}

@@ -20,7 +20,7 @@ import (
 
 // heapTable is heapMemory with as many slots, for tests that have no [testing.T].
 func heapTable(t require.TestingT, slots, workers int) *memory {
-	g := geometry{slots: slots, workers: workers}
+	g := geometry{slots: slots, workers: workers, page: pageBytes}
 	n := g.offsets().total
 	lines := make([][layout.Line / 8]uint64, n/layout.Line+1)
 	m, err := view(layout.SliceBytes(lines)[:n], g)

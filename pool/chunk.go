@@ -10,10 +10,11 @@ import (
 
 	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/shm"
 )
 
 // A chunk is several items of a Map in one slot: handing over a task costs more than many
-// items take. Arguments and results lie side by side in a block of the parent's region, so
+// items take. Arguments and results lie side by side in a block that the parent holds, so
 // that the results survive the worker.
 //
 // The worker raises next behind each result. Whatever ends it early - an error, a panic, its
@@ -30,9 +31,9 @@ type progress struct {
 // A part is the promise of a chunk.
 type part struct {
 	promise
-	block extent // of shared memory; the slot's entry has it while the part is in flight
-	n     int    // items
-	fresh int    // of these, sent for the first time
+	block shm.Block // of shared memory; the slot's entry has it while the part is in flight
+	n     int       // items
+	fresh int       // of these, sent for the first time
 
 	// Set when it ends.
 	next    int           // items that have results
@@ -61,7 +62,7 @@ func (pr *promise) items() uint64 {
 func (p *Pool) publishPart(i uint32, t *part) {
 	s := &p.mem.slots[i]
 	s.argKind, s.argLen = chunked, uint64(t.n)
-	binary.LittleEndian.PutUint64(s.arg[:], uint64(t.block.off))
+	binary.LittleEndian.PutUint64(s.arg[:], uint64(t.block.Off))
 	state := p.mem.progress(i)
 	state.next.Store(0)
 	state.elapsed.Store(0)
@@ -80,7 +81,7 @@ func (p *Pool) endPart(i uint32, t *part) bool {
 	}
 	t.next, t.elapsed = int(next), time.Duration(state.elapsed.Load())
 	t.owned = true
-	p.entries[i].block = extent{}
+	p.entries[i].block = shm.Block{}
 	p.succeeded += next
 	return true
 }
@@ -95,6 +96,9 @@ func (p *Pool) askToYield(t *part) {
 	i := t.id().slot()
 	p.order(i, word(p.mem.slots[i].word.Load()), reasonYield)
 }
+
+// chunkAlign is where the results of a chunk begin: on a cache line of their own.
+const chunkAlign = 64
 
 // chunkBytes bounds the arguments of a chunk, and its results.
 const chunkBytes = 128 << 10
@@ -114,7 +118,7 @@ func (f *Function[In, Out]) chunkSize(n int) int64 {
 }
 
 func (f *Function[In, Out]) resultsAt(n int) int64 {
-	return layout.Align(int64(n)*int64(reflect.TypeFor[In]().Size()), blockAlign)
+	return layout.Align(int64(n)*int64(reflect.TypeFor[In]().Size()), chunkAlign)
 }
 
 // chunkAt returns the arguments and the results of the chunk of n items at off.
@@ -133,7 +137,7 @@ func (f *Function[In, Out]) chunkAt(mem []byte, off int64, n int) (args []In, re
 func (f *Function[In, Out]) serveChunk(w *worker) error {
 	s := w.out.slot
 	off, n := binary.LittleEndian.Uint64(s.arg[:]), s.argLen
-	args, results, err := f.chunkAt(w.mem.bytes, int64(off), int(n))
+	args, results, err := f.chunkAt(w.store.mem, int64(off), int(n))
 	if err != nil {
 		return fmt.Errorf("read arguments: %w", err)
 	}

@@ -138,15 +138,16 @@ func TestChunkFailures(t *testing.T) {
 	requireNoBlocks(t, p)
 }
 
-// requireNoBlocks checks that nothing is left in the parent's region.
+// requireNoBlocks checks that nothing is left in shared memory.
 func requireNoBlocks(t *testing.T, p *Pool) {
 	t.Helper()
 	eventually(t, "all blocks are free", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.reap()
-		return p.heap.top == 0
+		return p.store.Stats().Count == 0
 	})
+	require.Zero(t, p.arguments)
 }
 
 // Chunks whose items turn out to be long are cut, so that all workers have their share.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/shmkit/shmkit/shm"
 )
 
 var (
@@ -18,7 +20,7 @@ var (
 	ErrWorkerDied = errors.New("worker died")
 
 	// ErrTooLarge says that a value can never fit into Options.Memory.
-	ErrTooLarge = errors.New("larger than the pool's memory")
+	ErrTooLarge = shm.ErrTooLarge
 
 	// ErrMain says that Main has not run in this process, without which a worker
 	// would run the program a second time instead of serving.
@@ -33,6 +35,7 @@ type WorkerDiedError struct {
 	Signal    string // such as "killed"; empty if the worker exited
 	ExitCode  int    // -1 if a signal ended it
 	Traceback string // what the Go runtime wrote when it crashed; empty after SIGKILL or os.Exit
+	Blocks    int    // blocks that were handed to the task: they are freed
 
 	cause error // why it did not reach its first task, if that is known
 }
@@ -47,6 +50,9 @@ func (e *WorkerDiedError) Error() string {
 	}
 	if e.Func != "" {
 		fmt.Fprintf(&s, " while it ran %s", e.Func)
+	}
+	if e.Blocks > 0 {
+		fmt.Fprintf(&s, "; blocks that it had been given, and that are freed: %d", e.Blocks)
 	}
 	if first, _, _ := strings.Cut(e.Traceback, "\n"); first != "" {
 		fmt.Fprintf(&s, ": %s", first)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/codec"
 	"github.com/shmkit/shmkit/internal/layout"
@@ -20,8 +21,11 @@ type Function[In, Out any] struct {
 	small bool      // In is pointer-free and fits a slot
 	plain bool      // In and Out are pointer-free
 	calls sync.Pool // of *Future[Out], for Call
-	arg   In        // in a worker: the argument of its only task
-	res   Out       // in a worker: the result of its only task
+
+	inSize, outSize atomic.Int64 // of the last value that was encoded as CBOR
+
+	arg In  // in a worker: the argument of its only task
+	res Out // in a worker: the result of its only task
 }
 
 // A Codec turns values into bytes and back, for types that the built-in ways refuse
@@ -46,7 +50,8 @@ func WithCodec(c Codec) FuncOption { return func(f *funcConfig) { f.codec = c } 
 //
 // Values without pointers are copied as they are. Strings are copied. A slice of such
 // values is, in the worker, a view of shared memory: valid, and its own to change,
-// until fn returns. Structs of these are taken apart; everything else goes through CBOR:
+// until fn returns; [MakeResult] is for large results. A *[Block], a *[Frozen] and, in arguments, a *shm.File cross by
+// reference. Structs of these are taken apart; everything else goes through CBOR:
 // maps, pointers (the graph becomes a tree), nested slices, types that marshal
 // themselves. Channels, functions, interfaces and unexported fields are refused.
 //
@@ -57,11 +62,11 @@ func Func[In, Out any](name string, fn func(context.Context, In) (Out, error), o
 	for _, o := range opts {
 		o(&c)
 	}
-	in, err := codec.For[In](c.codec)
+	in, err := codec.For[In](c.codec, argumentRefers)
 	if err != nil {
 		panic(fmt.Sprintf("pool: Func %q: argument: %v", name, err))
 	}
-	out, err := codec.For[Out](c.codec)
+	out, err := codec.For[Out](c.codec, resultRefers)
 	if err != nil {
 		panic(fmt.Sprintf("pool: Func %q: result: %v", name, err))
 	}
@@ -72,7 +77,7 @@ func Func[In, Out any](name string, fn func(context.Context, In) (Out, error), o
 		return &Future[Out]{promise: promise{more: &more{wake: make(chan struct{}, 1)}}}
 	}
 	f.def = register(&definition{name: name, fingerprint: in.Fingerprint()*31 + out.Fingerprint(),
-		handler: f, out: out, result: out.Fixed()})
+		handler: f, out: out, result: out.Fixed(), lends: out.Lends()})
 	return f
 }
 
@@ -157,25 +162,50 @@ func (f *Function[In, Out]) destination(fut *Future[Out]) []byte {
 //
 //go:noinline
 func (f *Function[In, Out]) submitEncoded(ctx context.Context, p *Pool, fut *Future[Out], in In) (*Future[Out], error) {
-	enc, err := f.in.Prepare(&in)
+	var a parcel
+	err := f.pack(p, &a, in)
+	defer func() { p.users.Add(-a.users) }()
 	if err != nil {
 		return nil, fmt.Errorf("%s: encode argument: %w", f.def.name, err)
 	}
 	if fut == nil {
 		fut = &Future[Out]{promise: promise{origin: &p.origins[f.def.id]}}
 	}
-	if err := p.submitBytes(ctx, &fut.promise, f.destination(fut), int64(enc.Size()), enc.CopyTo); err != nil {
+	if err := p.submitParcel(ctx, &fut.promise, f.destination(fut), &a); err != nil {
 		return nil, err
 	}
 	return fut, nil
 }
 
+// pack makes a parcel of an argument.
+func (f *Function[In, Out]) pack(p *Pool, a *parcel, in In) (err error) {
+	if f.in.Handles() {
+		a.refs = &outgoing{p: p}
+		a.value, err = f.in.Prepare(&in, a.refs)
+		return err
+	}
+	if !f.in.CBOR() {
+		a.value, err = f.in.Prepare(&in, nil)
+		return err
+	}
+	a.value, err = f.in.PrepareIn(&in, nil, p.guess(f.inSize.Load(), a))
+	if err != nil || !a.value.InPlace() {
+		p.unguess(a)
+	}
+	f.inSize.Store(int64(a.value.Size()))
+	return err
+}
+
 // serve implements handler.
-func (f *Function[In, Out]) serve(ctx context.Context, arg []byte, out *answer) error {
-	if err := f.in.Decode(arg, &f.arg, true); err != nil {
+func (f *Function[In, Out]) serve(ctx context.Context, arg []byte, out *answer) (err error) {
+	if f.in.Handles() {
+		if arg, err = out.worker.hold.begin(arg); err != nil {
+			return fmt.Errorf("read argument: %w", err)
+		}
+	}
+	if err := f.in.Decode(arg, &f.arg, true, &out.worker.hold); err != nil {
 		return fmt.Errorf("decode argument: %w", err)
 	}
-	var err error
 	f.res, err = f.fn(ctx, f.arg)
 	if err == nil {
 		err = f.reply(out)
@@ -196,10 +226,49 @@ func (f *Function[In, Out]) reply(out *answer) error {
 		copy(dst, b)
 		return err
 	}
-	enc, err := f.out.Prepare(&f.res)
+	if f.out.CBOR() {
+		return f.replyCBOR(out)
+	}
+	h := &out.worker.hold
+	h.prepare()
+	enc, err := f.out.Prepare(&f.res, h)
 	if err != nil {
 		return fmt.Errorf("encode result: %w", err)
 	}
+	n := enc.Size()
+	if f.def.lends {
+		n += tableBytes(len(h.refs))
+	}
+	dst, err := out.room(int64(n))
+	if err != nil {
+		return err
+	}
+	if f.def.lends {
+		dst = putTable(dst, h.refs)
+	}
+	enc.CopyTo(dst)
+	return nil
+}
+
+// replyCBOR encodes a result that is as large as the last one where it stays.
+func (f *Function[In, Out]) replyCBOR(out *answer) error {
+	b, err := out.guess(f.outSize.Load())
+	if err != nil {
+		return err
+	}
+	enc, err := f.out.PrepareIn(&f.res, nil, out.worker.store.Bytes(b))
+	if err == nil && enc.InPlace() {
+		f.outSize.Store(int64(enc.Size()))
+		out.place(b, int64(enc.Size()))
+		return nil
+	}
+	if b.Cap > 0 {
+		out.worker.store.Free(b)
+	}
+	if err != nil {
+		return fmt.Errorf("encode result: %w", err)
+	}
+	f.outSize.Store(int64(enc.Size()))
 	dst, err := out.room(int64(enc.Size()))
 	if err != nil {
 		return err

@@ -54,10 +54,14 @@ func (f *Future[Out]) result() (Out, error) {
 
 // decode is left to whoever waits, so that one slow decoder does not hold up the rest.
 func (f *Future[Out]) decode() {
-	if f.more.err == nil {
-		f.more.err = f.def.out.(*codec.Plan[Out]).Decode(f.more.raw, &f.out, false)
+	m := f.more
+	if m.err == nil {
+		m.err = f.def.out.(*codec.Plan[Out]).Decode(m.raw, &f.out, true, m.refs) // raw is nobody else's
 	}
-	f.more.raw = nil
+	if m.refs != nil {
+		m.refs.taken(m.err)
+	}
+	m.raw, m.refs = nil, nil
 }
 
 // recycle makes a finished future of a Call as good as new.

@@ -21,7 +21,7 @@ type Init[A any] struct {
 // its first task. Use it for package-level variables: it panics after Main, for a
 // name that is taken, and for a type A that cannot cross between processes.
 func InitFunc[A any](name string, fn func(context.Context, A) error) *Init[A] {
-	plan, err := codec.For[A](nil)
+	plan, err := codec.For[A](nil, nil)
 	if err != nil {
 		panic(fmt.Sprintf("pool: InitFunc %q: argument: %v", name, err))
 	}
@@ -46,7 +46,7 @@ type Initialiser struct {
 // With binds the argument, which is encoded at once. If that fails, New fails.
 func (in *Init[A]) With(arg A) Initialiser {
 	i := Initialiser{name: in.name}
-	enc, err := in.plan.Prepare(&arg)
+	enc, err := in.plan.Prepare(&arg, nil)
 	if err != nil {
 		i.err = fmt.Errorf("encode argument of %s: %w", in.name, err)
 		return i
@@ -63,7 +63,7 @@ type initialiser interface {
 
 func (in *Init[A]) run(ctx context.Context, arg []byte) error {
 	var a A
-	if err := in.plan.Decode(arg, &a, false); err != nil {
+	if err := in.plan.Decode(arg, &a, false, nil); err != nil {
 		return fmt.Errorf("decode argument of %s: %w", in.name, err)
 	}
 	return in.fn(ctx, a)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/shm"
 )
 
 // startSeeded starts a pool whose ready ring stands at pos and whose slots stand at gen.
@@ -226,13 +227,13 @@ func TestStats(t *testing.T) {
 }
 
 func TestGeometry(t *testing.T) {
-	g := geometry{slots: 3, workers: 2, table: 5, init: 0, memory: pageBytes}
+	g := geometry{slots: 3, workers: 2, table: 5, init: 0, memory: memoryUnit, page: pageBytes}
 	off := g.offsets()
 	for _, o := range []int64{off.control, off.ready, off.workers, off.completions, off.slots, off.near, off.boot} {
 		assert.Zero(t, o%layout.Line)
 	}
-	assert.Zero(t, off.regions%pageBytes)
-	assert.Equal(t, off.regions+3*pageBytes, off.total)
+	assert.Zero(t, off.arena%pageBytes)
+	assert.Equal(t, off.arena+shm.ArenaSize(g.memory, g.page), off.total)
 	var params [5]uint64
 	copy(params[:], g.params())
 	back, err := geometryOf(params, off.total)

@@ -2,11 +2,14 @@ package pool
 
 import (
 	"fmt"
+	"math"
+	"math/bits"
 	"structs"
 	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/ring"
+	"github.com/shmkit/shmkit/shm"
 )
 
 // The shared bytes of a pool, in the order in which they lie in its memory. docs/LAYOUT.md
@@ -20,6 +23,7 @@ const (
 	nearBytes   = 256 // of a value, in the slot's near space
 	bootBytes   = 4096
 	pageBytes   = 4096
+	maxMemory   = 1 << 42
 )
 
 // control holds the words that all processes look at, a line for each kind of writer.
@@ -60,11 +64,13 @@ type workerArea struct {
 	// Written by the parent.
 	cancel    atomic.Uint64 // the task whose context has ended: see order
 	cancelSeq atomic.Uint32 // futex word, raised after cancel was stored
-	_         [layout.Line - 12]byte
+	sweep     atomic.Uint32 // 1: give up spans without blocks before you sleep; cleared by the worker
+	_         [layout.Line - 16]byte
 
-	// Written by the worker.
+	// Written by the worker; hungry by the parent too.
 	status atomic.Uint32 // a bootStatus
-	_      [layout.Line - 4]byte
+	hungry atomic.Uint32 // an appetite
+	_      [layout.Line - 8]byte
 
 	// batch holds the slots, plus 1, that the worker has taken from the ready ring and
 	// not begun. Written by the worker, read by others that have no work.
@@ -104,8 +110,8 @@ type place uint8
 const (
 	inline  place = iota // in the slot
 	near                 // in the slot's near space
-	distant              // in a region; the slot holds the offset
-	chunked              // many arguments in the parent's region: see chunk.go
+	distant              // in the arena; the slot holds the offset and the block's word
+	chunked              // many arguments in a block of the arena: see chunk.go
 )
 
 // A geometry fixes where everything lies. Parent and workers compute the rest from it.
@@ -114,13 +120,15 @@ type geometry struct {
 	workers int
 	table   int   // bytes of the encoded function table
 	init    int   // bytes of the initialiser's name and argument
-	memory  int64 // bytes of each region
+	memory  int64 // bytes of blocks in the arena
+	page    int64 // in which the arena's memory is taken and given back, a power of two
 }
 
 // offsets are where the parts of a geometry begin, in bytes from the start.
 type offsets struct {
 	control, ready, workers, completions, slots, near, table, init, boot int64
-	regions                                                              int64 // also the size of all before
+	books                                                                int64 // the size of all before
+	arena                                                                int64
 	total                                                                int64
 }
 
@@ -142,24 +150,26 @@ func (g geometry) offsets() offsets {
 	o.init = take(int64(g.init))
 	at = layout.Align(at, pageBytes)
 	o.boot = take(int64(g.workers) * bootBytes)
-	o.regions = layout.Align(at, pageBytes)
-	o.total = o.regions + int64(1+g.workers)*g.memory
+	o.books = layout.Align(at, pageBytes)
+	o.arena = layout.Align(o.books, g.page)
+	o.total = layout.Align(o.arena+shm.ArenaSize(g.memory, g.page), g.page)
 	return o
 }
 
 // params packs the geometry into the header of the pool's memory.
 func (g geometry) params() []uint64 {
-	return []uint64{uint64(g.slots), uint64(g.workers), uint64(g.table), uint64(g.init), uint64(g.memory)}
+	return []uint64{uint64(g.slots) | uint64(bits.TrailingZeros64(uint64(g.page)))<<32, uint64(g.workers), uint64(g.table),
+		uint64(g.init), uint64(g.memory)}
 }
 
 // geometryOf is the reverse, for memory that a parent made; it checks all bounds.
 func geometryOf(params [5]uint64, size int64) (geometry, error) {
-	g := geometry{slots: int(params[0]), workers: int(params[1]), table: int(params[2]),
-		init: int(params[3]), memory: int64(params[4])}
+	g := geometry{slots: int(params[0] & math.MaxUint32), workers: int(params[1]), table: int(params[2]),
+		init: int(params[3]), memory: int64(params[4]), page: 1 << (params[0] >> 32 & 63)}
 	const most = 1 << 40
 	if g.slots < 1 || g.slots > maxSlots || g.workers < 1 || g.workers > maxWorkers ||
 		g.table < 0 || g.table > most || g.init < 0 || g.init > most ||
-		g.memory < 0 || g.memory > most*1024 || g.offsets().total != size {
+		params[0]>>32 > 40 || g.page < pageBytes || g.memory < 0 || g.memory > maxMemory || g.offsets().total != size {
 		return geometry{}, fmt.Errorf("attach pool: parameters %v do not fit memory of %d bytes: %w",
 			params, size, layout.ErrParams)
 	}
@@ -227,7 +237,7 @@ func (m *memory) init() []byte  { return m.bytes[m.off.init:][:m.geo.init] }
 // boot is where worker i explains why it cannot start.
 func (m *memory) boot(i int) []byte { return m.bytes[m.off.boot+int64(i)*bootBytes:][:bootBytes] }
 
-// region is where a process keeps large values: the parent's is 0, worker i's i+1.
-func (m *memory) region(i int) (off, size int64) {
-	return m.off.regions + int64(i)*m.geo.memory, m.geo.memory
+// arena is where large values and blocks lie.
+func (m *memory) arena() []byte {
+	return m.bytes[m.off.arena:][:shm.ArenaSize(m.geo.memory, m.geo.page)]
 }

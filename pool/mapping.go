@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/shm"
 )
 
 // A mapping is one Map that runs: a goroutine that feeds, and the consumer's. What they
@@ -41,8 +42,8 @@ type mapping[In, Out any] struct {
 	chunks  []*chunk[In, Out]
 	unsent  int // index in chunks below which all are sent
 	filling *buffer[In]
-	blocks  []extent // of shared memory, for the next chunks
-	spare   [][]In   // memory for the next items
+	blocks  []shm.Block // for the next chunks
+	spare   [][]In      // memory for the next items
 	each    time.Duration
 	fed     bool
 	panic   *iteratorPanic

@@ -21,10 +21,10 @@ type Options struct {
 	// for one to finish. Default: 2048.
 	Queue int
 
-	// Memory bounds, in bytes, the large arguments that are in the pool at one time, and
-	// for each worker its large results; values of up to 256 bytes do not count. Memory is
-	// used only while it holds something. Default: half of what the machine or the
-	// control group has.
+	// Memory bounds, in bytes, the blocks and the large arguments and results that are in the pool at one
+	// time; values of up to 256 bytes do not count. Arguments have half of it, so that there is room for
+	// results. It is rounded up to a multiple of 64 KiB. Memory is used only while it holds something, and for a
+	// second or two afterwards. Default: half of what the machine or the control group has.
 	Memory int64
 
 	// Init runs in each worker before its first task: setup.With(args), setup being
@@ -55,6 +55,9 @@ type Options struct {
 const (
 	defaultQueue = 2048
 
+	// memoryUnit is what Memory is rounded up to.
+	memoryUnit = 64 << 10
+
 	// leastHeap is the least that is shared out to a worker: with less, it would
 	// spend its time in the garbage collector and free nothing by it.
 	leastHeap = 64 << 20
@@ -68,7 +71,7 @@ func (o Options) withDefaults() (Options, error) {
 	}{
 		{"Workers", int64(o.Workers), maxWorkers},
 		{"Queue", int64(o.Queue), maxSlots},
-		{"Memory", o.Memory, 1 << 46},
+		{"Memory", o.Memory, maxMemory},
 		{"GOMAXPROCS", int64(o.GOMAXPROCS), 1 << 16},
 		{"GOMEMLIMIT", o.GOMEMLIMIT, 1 << 62},
 	} {
@@ -85,9 +88,9 @@ func (o Options) withDefaults() (Options, error) {
 		o.Queue = defaultQueue
 	}
 	if o.Memory == 0 {
-		o.Memory = max(total/2, pageBytes)
+		o.Memory = min(max(total/2, pageBytes), maxMemory)
 	}
-	o.Memory = layout.Align(o.Memory, pageBytes)
+	o.Memory = layout.Align(o.Memory, memoryUnit)
 	if o.GOMAXPROCS == 0 {
 		o.GOMAXPROCS = max(o.cpus/o.Workers, 1)
 	}

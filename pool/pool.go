@@ -22,6 +22,7 @@ type Pool struct {
 	opts  Options
 	seg   *shm.Segment
 	mem   *memory
+	store *store
 	crowd crowd
 	bell  bell
 	cpus  int
@@ -29,6 +30,7 @@ type Pool struct {
 	origins []origin // one for each registered function
 
 	spinning atomic.Bool   // one goroutine at a time spins for results
+	soiled   atomic.Bool   // tidy will come
 	parked   atomic.Int64  // goroutines that sleep until a result comes, or are woken and do not run yet
 	kick     chan struct{} // wakes the reaper; has room for one
 	idle     chan struct{} // closed when a closing pool has nothing left to do
@@ -47,11 +49,17 @@ type Pool struct {
 	freeSlots    []uint32
 	ready        *ring.HintsProducer
 	unhinted     bool
-	heap         heap
-	freed        chan struct{} // closed, and made anew, when an argument is freed
-	woken        bool          // a goroutine was made runnable since the spinner looked
-	nearby       uint64        // bytes of the last result, if it lay beside its slot: the next may, too
-	waking       bool          // the worker for the last task was asleep
+	freed        chan struct{} // closed, and made anew, when memory is freed while somebody waits for some
+	starving     int           // who waits for memory
+	arguments    int64         // bytes of blocks that hold arguments
+	freeings     uint64        // of blocks
+	blocks       int           // that the program holds, and that keep the memory mapped
+	unused       bool          // nobody else needs it any more
+	copying      int           // results that are just copied
+	starvation   starvation
+	woken        bool   // a goroutine was made runnable since the spinner looked
+	nearby       uint64 // bytes of the last result, if it lay beside its slot: the next may, too
+	waking       bool   // the worker for the last task was asleep
 	members      []*member
 	incarnation  uint32
 	outstanding  int    // tasks, or chunks of them, accepted and not yet ended
@@ -106,13 +114,13 @@ func New(o Options) (*Pool, error) {
 // build makes the memory and the books of a pool.
 func build(o Options) (*Pool, error) {
 	table, init := encodeTable(), o.Init.encode()
-	g := geometry{slots: o.Queue, workers: o.Workers, table: len(table), init: len(init), memory: o.Memory}
+	g := geometry{slots: o.Queue, workers: o.Workers, table: len(table), init: len(init), memory: o.Memory, page: pageBytes}
 	off := g.offsets()
 	seg, err := shm.New(o.Name, off.total)
 	if err != nil {
 		return nil, err
 	}
-	if err := seg.Reserve(0, off.regions); err != nil {
+	if err := seg.Reserve(0, off.books); err != nil {
 		return nil, errors.Join(err, seg.Close())
 	}
 	m, err := view(seg.Bytes(), g)
@@ -121,15 +129,19 @@ func build(o Options) (*Pool, error) {
 	}
 	copy(m.table(), table)
 	copy(m.init(), init)
+	st, err := makeStore(seg, m)
+	if err != nil {
+		return nil, errors.Join(err, seg.Close())
+	}
 	if err := layout.Init(seg.Bytes(), layout.KindPool, g.params()...); err != nil {
 		return nil, errors.Join(err, seg.Close())
 	}
-	return newPool(o, seg, m), nil
+	return newPool(o, seg, m, st), nil
 }
 
-func newPool(o Options, seg *shm.Segment, m *memory) *Pool {
+func newPool(o Options, seg *shm.Segment, m *memory, st *store) *Pool {
 	p := &Pool{
-		opts: o, seg: seg, mem: m, crowd: m.crowd(), bell: m.bell(), cpus: o.cpus,
+		opts: o, seg: seg, mem: m, store: st, crowd: m.crowd(), bell: m.bell(), cpus: o.cpus,
 		kick: make(chan struct{}, 1), idle: make(chan struct{}), closed: make(chan struct{}), quit: make(chan struct{}),
 		entries: make([]entry, o.Queue), ready: m.ready.Producer(0), freed: make(chan struct{}),
 	}
@@ -139,8 +151,6 @@ func newPool(o Options, seg *shm.Segment, m *memory) *Pool {
 	for i := o.Queue - 1; i >= 0; i-- {
 		p.freeSlots = append(p.freeSlots, uint32(i))
 	}
-	p.heap = heap{seg: seg}
-	p.heap.off, p.heap.size = m.region(0)
 	return p
 }
 
@@ -209,6 +219,7 @@ func (p *Pool) CloseContext(ctx context.Context) error {
 	if p.phase == open {
 		p.phase = closing
 		p.dismissWaiters()
+		p.feed()
 		p.watch() // until all have ended
 		p.checkIdle()
 	}
@@ -257,8 +268,7 @@ func (p *Pool) failAll(err error) {
 			e.task = nil
 		}
 	}
-	close(p.freed)
-	p.freed = make(chan struct{})
+	p.feed()
 }
 
 // checkIdle tells those who close the pool that nothing is left to wait for.
@@ -284,8 +294,10 @@ func (p *Pool) tearDown() {
 		p.users.Wait()
 		p.mu.Lock()
 		p.phase = gone
+		p.returnCargo()
+		p.unused = true
+		p.unmap()
 		p.mu.Unlock()
-		p.seg.Close()
 		close(p.closed)
 	})
 	<-p.closed

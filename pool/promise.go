@@ -46,6 +46,7 @@ func (pr *promise) id() taskID { return taskID(pr.state.Load() &^ finished) }
 type more struct {
 	err  error
 	raw  []byte    // the result, private and not yet decoded
+	refs *delivery // what it refers to, nil if nothing
 	once sync.Once // decodes raw
 
 	watched bool          // somebody sleeps until this is finished

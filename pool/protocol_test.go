@@ -22,7 +22,7 @@ import (
 
 // heapMemory is a pool's memory on the heap.
 func heapMemory(t *testing.T, workers int) *memory {
-	g := geometry{slots: 16, workers: workers}
+	g := geometry{slots: 16, workers: workers, page: pageBytes}
 	n := g.offsets().total
 	lines := make([][layout.Line / 8]uint64, n/layout.Line+1)
 	mem := layout.SliceBytes(lines)

@@ -3,10 +3,10 @@ package pool
 import (
 	"encoding/binary"
 	"fmt"
-	"sync/atomic"
+	"math"
 
-	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/shm"
 )
 
 // reapAtOnce is how many reports of a worker are read before they are acted on: the lines of
@@ -25,6 +25,7 @@ func (p *Pool) reap() (n int) {
 			p.report(m)
 		}
 		n += p.reapFrom(m)
+		p.noticeHunger(&p.mem.workers[m.index])
 	}
 	if p.unhinted {
 		p.rehint()
@@ -102,10 +103,12 @@ func (p *Pool) collect(i uint32, m *member, isError bool) {
 			src = p.mem.resNear(i)
 			p.nearby = min(n, nearBytes)
 		}
-		if ok = n <= uint64(len(src)); ok {
+		if ok = n <= uint64(len(src)); ok && !isError && e.def.lends {
+			p.collectRefs(i, m, pr, src[:n:n], shm.Block{})
+		} else if ok {
 			if pr != nil {
 				raw, err := pr.def.take(out, src[:n], isError)
-				p.conclude(pr, raw, err)
+				p.conclude(pr, raw, nil, err)
 			}
 			p.retire(i)
 			p.ended()
@@ -138,12 +141,14 @@ func (d *definition) take(out, src []byte, isError bool) (raw []byte, err error)
 	return raw, nil
 }
 
-// conclude finishes a promise with what was taken, unless it has been given up meanwhile.
-func (p *Pool) conclude(pr *promise, raw []byte, err error) {
-	if pr.finished() {
+// conclude finishes a promise, which may be nil, with what was taken, unless it has been given up meanwhile.
+func (p *Pool) conclude(pr *promise, raw []byte, refs *delivery, err error) {
+	if pr == nil || pr.finished() {
+		p.discard(refs)
 		return
 	}
 	if err != nil {
+		p.discard(refs)
 		p.failed++
 		pr.fail(err)
 		return
@@ -153,6 +158,7 @@ func (p *Pool) conclude(pr *promise, raw []byte, err error) {
 	}
 	if raw != nil {
 		pr.extend().raw = raw
+		pr.more.refs = refs
 	}
 	pr.finish()
 }
@@ -160,50 +166,97 @@ func (p *Pool) conclude(pr *promise, raw []byte, err error) {
 // copyHere is the size up to which a result is copied under the lock.
 const copyHere = 32 << 10
 
-// collectDistant takes a result from the worker's region; a large one is copied by a
-// goroutine of its own, so that nobody waits for it but its task.
+// collectDistant takes a result from the arena; a large one is copied by a goroutine of its own, so that nobody
+// waits for it but its task.
 func (p *Pool) collectDistant(i uint32, m *member, pr *promise, out []byte, n uint64, isError bool) bool {
-	off := int64(binary.LittleEndian.Uint64(p.mem.slots[i].res[:]))
-	start, size := p.mem.region(m.index + 1)
-	if off < start+blockAlign || off%blockAlign != 0 || off > start+size || n > uint64(start+size-off) {
+	res := &p.mem.slots[i].res
+	off, word := binary.LittleEndian.Uint64(res[:]), binary.LittleEndian.Uint64(res[8:])
+	if n > math.MaxInt64 || off > math.MaxInt64 {
 		return false
 	}
-	src := p.mem.bytes[off : off+int64(n) : off+int64(n)]
-	block := layout.MustAt[atomic.Uint64](p.mem.bytes, off-blockAlign)
-	p.retire(i)
-	if n <= copyHere || pr == nil {
-		if pr != nil {
-			raw, err := pr.def.take(out, src, isError)
-			p.conclude(pr, raw, err)
-		}
-		block.Store(blockFreed) // pairs with the load in results.sweep
-		p.ended()
+	b, err := p.store.Find(int64(off), int64(n), word)
+	if err != nil || b.Holder() != workerHolder(m.incarnation) {
+		return false
+	}
+	b, ok := p.store.Give(b, parentHolder) // so that the worker's death does not free it
+	if !ok {
+		return false
+	}
+	src := p.store.Bytes(b)
+	if !isError && p.entries[i].def.lends {
+		p.collectRefs(i, m, pr, src[:n:n], b)
 		return true
 	}
+	p.retire(i)
+	p.finishTaking(pr, int(n), func() (raw []byte, refs *delivery, err error) {
+		if pr != nil {
+			raw, err = pr.def.take(out, src[:n:n], isError)
+		}
+		return raw, nil, err
+	}, b)
+	return true
+}
+
+// collectRefs takes a result with a table of references, which lies in src, and in a block of its own if that has a capacity.
+func (p *Pool) collectRefs(i uint32, m *member, pr *promise, src []byte, b shm.Block) {
+	refs, body, err := p.receive(i, m, src)
+	if err != nil {
+		err = fmt.Errorf("%s: take result: %w", p.entries[i].def.name, err)
+	}
+	if b.Cap == 0 {
+		body = append([]byte(nil), body...) // the slot is somebody else's soon
+	}
+	p.retire(i)
+	p.finishTaking(pr, len(body)+refs.lent(), func() ([]byte, *delivery, error) {
+		if err != nil || pr == nil {
+			return nil, refs, err
+		}
+		if b.Cap > 0 {
+			body = append([]byte(nil), body...)
+		}
+		refs.copyLent()
+		return body, refs, nil
+	}, b)
+}
+
+// finishTaking ends a task with what take copies, n bytes in all, and frees the block b, if it has a capacity. Much is copied by
+// a goroutine of its own.
+func (p *Pool) finishTaking(pr *promise, n int, take func() ([]byte, *delivery, error), b shm.Block) {
+	finish := func(raw []byte, refs *delivery, err error) {
+		if b.Cap > 0 {
+			p.free(b)
+		}
+		if refs != nil {
+			p.freeLent(refs)
+		}
+		p.conclude(pr, raw, refs, err)
+		p.ended()
+	}
+	if n <= copyHere || pr == nil {
+		finish(take())
+		return
+	}
 	p.users.Add(1)
-	m.copies.Add(1)
+	p.copying++
 	go func() {
 		defer p.users.Done()
-		defer m.copies.Done()
-		raw, err := pr.def.take(out, src, isError)
-		block.Store(blockFreed)
+		raw, refs, err := take()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.conclude(pr, raw, err)
-		p.ended()
+		p.copying--
+		finish(raw, refs, err)
 	}()
-	return true
 }
 
 // retire frees slot i and its argument. Nobody else writes the word of a finished task, so
 // a store will do.
 func (p *Pool) retire(i uint32) {
 	e := &p.entries[i]
+	p.unload(i)
 	e.live, e.task, e.out = false, nil, nil
 	sys.ReleaseStore64(&p.mem.slots[i].word, uint64(makeWord(free, 0, e.gen)))
-	if e.block.n != 0 {
-		p.releaseBlock(e)
-	}
+	p.freeArgument(e.block)
+	e.block = shm.Block{}
 	p.releaseSlot(i)
 }
 

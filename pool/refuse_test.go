@@ -125,10 +125,8 @@ func TestBadOptions(t *testing.T) {
 // More than the machine has is an error, not a SIGBUS, and nothing is allocated.
 func TestTooLittleMemory(t *testing.T) {
 	p := start(t, Options{Workers: 1, Memory: 1 << 40})
-	p.mu.Lock()
-	_, err := p.allocate(t.Context(), sys.MemoryFree(math.MaxInt64)+1<<30)
-	p.mu.Unlock()
+	_, _, err := p.allocate(t.Context(), sys.MemoryFree(math.MaxInt64)+1<<30)
 	require.ErrorIs(t, err, shm.ErrNoMemory)
-	require.Zero(t, p.heap.top)
+	requireNoBlocks(t, p)
 	same(t, p, echoInt, 1)
 }

@@ -27,6 +27,7 @@ type definition struct {
 	handler     handler
 	out         any          // the *codec.Plan of its results
 	result      *codec.Fixed // of pointer-free results; nil for others
+	lends       bool         // a table of references stands before each result
 }
 
 // registry holds the functions of this program. They are package-level values,

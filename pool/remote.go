@@ -18,7 +18,7 @@ type remoteError struct {
 var remotePlan = mustPlan[remoteError]()
 
 func mustPlan[T any]() *codec.Plan[T] {
-	p, err := codec.For[T](nil)
+	p, err := codec.For[T](nil, nil)
 	if err != nil {
 		panic(err)
 	}
@@ -43,7 +43,7 @@ func errorText(err error) (text string) {
 
 // encode returns the bytes of e.
 func (e remoteError) encode() []byte {
-	enc, err := remotePlan.Prepare(&e)
+	enc, err := remotePlan.Prepare(&e, nil)
 	if err != nil {
 		panic(err) // strings always encode
 	}
@@ -76,7 +76,7 @@ func (e remoteError) encodeWithin(n int) []byte {
 // have been copied since.
 func decodeRemote(fn string, b []byte) error {
 	var e remoteError
-	if err := remotePlan.Decode(b, &e, false); err != nil {
+	if err := remotePlan.Decode(b, &e, false, nil); err != nil {
 		return fmt.Errorf("%s: decode the worker's error: %w", fn, err)
 	}
 	return &TaskError{Func: fn, Message: e.Message, Panicked: e.Panicked, Stack: e.Stack,

@@ -38,7 +38,7 @@ type stage struct {
 func newStage(t *testing.T, workers int) *stage {
 	slots := 2 * maxBatch * workers
 	m := heapTable(t, slots, workers)
-	s := &stage{t: t, p: newPool(Options{Workers: workers, Queue: slots}, nil, m), rng: rand.New(rand.NewPCG(1, uint64(workers))),
+	s := &stage{t: t, p: newPool(Options{Workers: workers, Queue: slots}, nil, m, nil), rng: rand.New(rand.NewPCG(1, uint64(workers))),
 		due: make([]time.Time, workers)}
 	for k := range workers {
 		w := m.newWorker(k)
@@ -67,16 +67,16 @@ func warmStage(t *testing.T, workers int) *stage {
 
 // submit is the parent's turn: it takes all results, and gives a task for each free slot.
 func (s *stage) submit() {
-	s.book(s.t, nobody, 0, s.m.off.regions)
+	s.book(s.t, nobody, 0, s.m.off.books)
 	s.ended += s.p.reap()
 	for _, i := range s.p.freeSlots {
 		e := &s.p.entries[i]
-		e.live, e.gen = true, e.gen+1
+		e.live, e.gen, e.def = true, e.gen+1, &definition{}
 		s.p.outstanding++
 		s.p.enqueue(i)
 	}
 	s.p.freeSlots = s.p.freeSlots[:0]
-	s.book(s.t, parent, 0, s.m.off.regions)
+	s.book(s.t, parent, 0, s.m.off.books)
 }
 
 // begin is a worker's turn to find a task, which then takes that long. It reports whether there was one.

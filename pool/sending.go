@@ -13,6 +13,9 @@ import (
 // beside what a human notices.
 const chunkTarget = 200 * time.Microsecond
 
+// errNoSlot says that all slots are taken now.
+var errNoSlot = errors.New("no free slot")
+
 // chunkGrowth is how many times larger than a chunk that was measured the next may be.
 const chunkGrowth = 8
 
@@ -28,7 +31,7 @@ func (m *mapping[In, Out]) send() {
 			}
 		}
 		i, err := m.p.slotFor(m.ctx, m.inFlight.Load() == 0)
-		if errors.Is(err, errFull) {
+		if errors.Is(err, errNoSlot) {
 			return
 		}
 		m.mu.Lock()
@@ -44,14 +47,14 @@ func (m *mapping[In, Out]) waiting() bool {
 	return m.firstUnsent() != nil
 }
 
-// slotFor returns a free slot. If there is none it waits, or fails with errFull.
+// slotFor returns a free slot. If there is none it waits, or fails with errNoSlot.
 func (p *Pool) slotFor(ctx context.Context, wait bool) (uint32, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !wait && len(p.freeSlots) == 0 && p.accepting() == nil {
 		p.reap()
 		if len(p.freeSlots) == 0 {
-			return 0, errFull
+			return 0, errNoSlot
 		}
 	}
 	return p.takeSlot(ctx)
@@ -136,7 +139,7 @@ func (m *mapping[In, Out]) publish(c *chunk[In, Out], i uint32) error {
 	}
 	p.users.Add(1) // the memory stays mapped
 	p.mu.Unlock()
-	args, _, err := m.f.chunkAt(p.mem.bytes, c.block.off, len(c.in))
+	args, _, err := m.f.chunkAt(p.store.mem, c.block.Off, len(c.in))
 	copy(args, c.in)
 	p.mu.Lock()
 	p.users.Done()
@@ -144,7 +147,7 @@ func (m *mapping[In, Out]) publish(c *chunk[In, Out], i uint32) error {
 		err = p.usable() // still
 	}
 	if err != nil {
-		p.heap.free(c.block.off, c.block.n)
+		p.freeArgument(c.block)
 		return p.giveBack(i, err)
 	}
 	c.n, c.origin = len(c.in), &p.origins[m.f.def.id]
@@ -169,13 +172,13 @@ func (m *mapping[In, Out]) block(c *chunk[In, Out]) (err error) {
 		last := len(m.blocks) - 1
 		c.block = m.blocks[last]
 		m.blocks = m.blocks[:last]
-		if c.block.n >= n {
+		if c.block.Cap >= n {
 			return nil
 		}
-		m.p.heap.free(c.block.off, c.block.n) // from when chunks were smaller
+		m.p.freeArgument(c.block) // from when chunks were smaller
 	}
-	c.block.n = n
-	c.block.off, err = m.p.heap.alloc(n)
+	c.block, _, err = m.p.store.Alloc(n)
+	m.p.arguments += c.block.Cap
 	return err
 }
 
@@ -251,7 +254,7 @@ func (m *mapping[In, Out]) results(c *chunk[In, Out]) ([]Out, error) {
 	p.users.Add(1) // the memory stays mapped
 	p.mu.Unlock()
 	defer p.users.Done()
-	_, results, err := m.f.chunkAt(p.mem.bytes, c.block.off, c.n)
+	_, results, err := m.f.chunkAt(p.store.mem, c.block.Off, c.n)
 	if err != nil {
 		return nil, err
 	}
@@ -299,7 +302,7 @@ func (m *mapping[In, Out]) stop() {
 	}
 	for _, b := range m.blocks {
 		if m.p.phase != gone {
-			m.p.heap.free(b.off, b.n)
+			m.p.freeArgument(b)
 		}
 	}
 	m.blocks, m.chunks = nil, nil

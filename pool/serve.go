@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/shm"
 )
 
 // serve runs tasks until the pool stops. A task that calls runtime.Goexit ends the
@@ -83,6 +84,9 @@ func (w *worker) next() bool {
 		if w.mem.ctl.stop.Load() != 0 {
 			return false
 		}
+		if w.area.sweep.Load() != 0 && w.area.sweep.Swap(0) != 0 { // pairs with the store in Pool.askToSweep
+			w.store.Sweep()
+		}
 		w.wait()
 	}
 }
@@ -103,7 +107,7 @@ func (w *worker) claim(i uint32) bool {
 	if !s.word.CompareAndSwap(uint64(was), uint64(makeWord(running, w.incarnation, w.gen))) {
 		return false
 	}
-	w.out.slot, w.out.index, w.out.placed, w.out.bulky = s, i, false, extent{}
+	w.out.slot, w.out.index, w.out.placed, w.out.bulky = s, i, false, shm.Block{}
 	return true
 }
 
@@ -156,8 +160,8 @@ func (w *worker) argument(i uint32) ([]byte, error) {
 		}
 	case distant:
 		off := binary.LittleEndian.Uint64(s.arg[:])
-		if size := uint64(len(w.mem.bytes)); off <= size && n <= size-off {
-			return w.mem.bytes[off : off+n : off+n], nil
+		if size := uint64(len(w.store.mem)); off <= size && n <= size-off {
+			return w.store.mem[off : off+n : off+n], nil
 		}
 	}
 	return nil, fmt.Errorf("read argument: %d bytes at place %d make no sense", n, s.argKind)
@@ -173,6 +177,7 @@ func (w *worker) end(failure *remoteError) {
 	w.contexts.end()
 	w.busy = false
 	w.finish(w.out.index, w.gen, outcome)
+	w.hold.settle(outcome == done)
 }
 
 // finish hands the result over: truth first, then the hint. A CAS that fails says that

@@ -2,10 +2,10 @@ package pool
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/shm"
 )
 
 // An entry is the parent's private record of a slot: what it believes when the shared
@@ -13,8 +13,10 @@ import (
 type entry struct {
 	gen   uint64
 	task  *promise // nil once nobody wants the result
-	out   []byte   // where a pointer-free result goes
-	block extent   // the argument's, in the parent's region; n is 0 if there is none
+	def   *definition
+	out   []byte    // where a pointer-free result goes
+	block shm.Block // the argument's; Cap is 0 if there is none
+	cargo *cargo    // what the task was given by reference; nil if nothing
 	live  bool
 
 	// hint is the position of the slot's last hint in the ready ring. While ahead is true it may not
@@ -141,7 +143,7 @@ func (p *Pool) accept(ctx context.Context, pr *promise, i uint32, out []byte) {
 // The caller holds mu.
 func (p *Pool) publish(pr *promise, i uint32, out []byte) {
 	e := &p.entries[i]
-	e.live, e.task, e.out = true, pr, out
+	e.live, e.task, e.def, e.out = true, pr, pr.def, out
 	e.gen = (e.gen + 1) & maxGeneration
 	sys.ReleaseStore64(&pr.state, uint64(makeTaskID(i, e.gen)))
 	s := &p.mem.slots[i]
@@ -210,93 +212,6 @@ func (pr *promise) follow(ctx context.Context) {
 	pr.extend().unhook = context.AfterFunc(ctx, func() { pr.pool.abandon(pr, ctx.Err()) })
 }
 
-// submitBytes is submit for an argument of n bytes that write puts in place. The lock
-// is not held while a large argument is written.
-func (p *Pool) submitBytes(ctx context.Context, pr *promise, out []byte, n int64, write func([]byte)) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	i, err := p.takeSlot(ctx)
-	if err != nil {
-		return err
-	}
-	s := &p.mem.slots[i]
-	s.argLen = uint64(n)
-	switch {
-	case n <= inlineBytes:
-		s.argKind = inline
-		write(s.arg[:n])
-	case n <= nearBytes:
-		s.argKind = near
-		write(p.mem.argNear(i)[:n])
-	default:
-		if err := p.writeDistant(ctx, i, n, write); err != nil {
-			p.releaseSlot(i)
-			p.ended()
-			return err
-		}
-	}
-	p.accept(ctx, pr, i, out)
-	return nil
-}
-
-// writeDistant places an argument in the parent's region.
-func (p *Pool) writeDistant(ctx context.Context, i uint32, n int64, write func([]byte)) error {
-	off, err := p.allocate(ctx, n)
-	if err != nil {
-		return err
-	}
-	p.users.Add(1) // the memory stays mapped
-	p.mu.Unlock()
-	write(p.mem.bytes[off : off+n : off+n])
-	p.mu.Lock()
-	p.users.Done()
-	if err := p.usable(); err != nil {
-		p.heap.free(off, n)
-		return err
-	}
-	p.entries[i].block = extent{off, n}
-	s := &p.mem.slots[i]
-	s.argKind = distant
-	binary.LittleEndian.PutUint64(s.arg[:], uint64(off))
-	return nil
-}
-
-// allocate waits until the parent's region has room for n bytes.
-func (p *Pool) allocate(ctx context.Context, n int64) (off int64, err error) {
-	for {
-		off, err = p.heap.alloc(n)
-		if !errors.Is(err, errFull) {
-			return off, err
-		}
-		if p.reap() > 0 {
-			continue
-		}
-		p.watch()
-		freed := p.freed
-		p.mu.Unlock()
-		select {
-		case <-freed:
-		case <-ctx.Done():
-		}
-		p.mu.Lock()
-		p.watched--
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		if err := p.usable(); err != nil {
-			return 0, err
-		}
-	}
-}
-
-// releaseBlock frees a task's argument.
-func (p *Pool) releaseBlock(e *entry) {
-	p.heap.free(e.block.off, e.block.n)
-	e.block = extent{}
-	close(p.freed)
-	p.freed = make(chan struct{})
-}
-
 // abandon ends a task that nobody wants any more: without running it, if no worker has
 // claimed it; otherwise its context ends and its result is dropped.
 func (p *Pool) abandon(pr *promise, err error) {
@@ -311,6 +226,7 @@ func (p *Pool) abandon(pr *promise, err error) {
 	if e.live && e.gen == gen {
 		s := &p.mem.slots[i]
 		if s.word.CompareAndSwap(uint64(makeWord(queued, 0, gen)), uint64(makeWord(free, 0, gen))) {
+			p.takeBack(i)
 			p.retire(i)
 			p.ended()
 		} else {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
@@ -29,10 +28,9 @@ type member struct {
 	reported    bool // it has said, or shown by its death, whether it is ready
 	isReady     bool
 	startErr    error
-	failures    int            // to start, in a row
-	up          chan struct{}  // closed when it is ready or has failed to start
-	copies      sync.WaitGroup // of results that lie in its region
-	doomed      bool           // killed because the pool ends
+	failures    int           // to start, in a row
+	up          chan struct{} // closed when it is ready or has failed to start
+	doomed      bool          // killed because the pool ends
 }
 
 func (p *Pool) newMember(i int) *member {
@@ -73,6 +71,8 @@ func (p *Pool) prepare(m *member) {
 	for k := range area.batch {
 		area.batch[k].Store(0)
 	}
+	area.sweep.Store(0)
+	area.hungry.Store(sated)
 	area.status.Store(uint32(starting))
 	p.starts++
 }
@@ -202,7 +202,7 @@ func (p *Pool) inherit(m *member, died *WorkerDiedError) {
 		case done, failed:
 			p.collect(uint32(i), m, w.state() == failed)
 		case running, doomed:
-			p.bury(uint32(i), died)
+			p.bury(uint32(i), died, p.unload(uint32(i)))
 			e.ahead = false
 			p.retire(uint32(i))
 			p.ended()
@@ -210,8 +210,9 @@ func (p *Pool) inherit(m *member, died *WorkerDiedError) {
 	}
 }
 
-// bury ends the task in slot i with the death of the worker that ran it. A chunk fails where it was.
-func (p *Pool) bury(i uint32, died *WorkerDiedError) {
+// bury ends the task in slot i with the death of the worker that ran it, with which so many blocks were freed. A chunk fails
+// where it was.
+func (p *Pool) bury(i uint32, died *WorkerDiedError, blocks int) {
 	pr := p.entries[i].task
 	if pr == nil {
 		return
@@ -227,13 +228,13 @@ func (p *Pool) bury(i uint32, died *WorkerDiedError) {
 		}
 	}
 	p.failed++
-	pr.fail(died.during(pr.def.name))
+	pr.fail(died.during(pr.def.name, blocks))
 }
 
 // during returns a copy for one task: failed futures share no error.
-func (e *WorkerDiedError) during(fn string) *WorkerDiedError {
+func (e *WorkerDiedError) during(fn string, blocks int) *WorkerDiedError {
 	own := *e
-	own.Func = fn
+	own.Func, own.Blocks = fn, blocks
 	return &own
 }
 
@@ -298,10 +299,12 @@ func (p *Pool) anyReady() bool {
 	return slices.ContainsFunc(p.members, func(m *member) bool { return m.isReady })
 }
 
-// relaunch waits until nothing of the last worker is in use, and for delay.
+// relaunch frees what the last worker held, and waits for delay.
 func (p *Pool) relaunch(m *member, delay time.Duration) {
-	m.copies.Wait()
-	off, size := p.mem.region(m.index + 1)
+	p.store.Reclaim(workerHolder(m.incarnation))
+	p.mu.Lock()
+	p.gotFree()
+	p.mu.Unlock()
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
@@ -309,7 +312,6 @@ func (p *Pool) relaunch(m *member, delay time.Duration) {
 	case <-p.quit:
 		return
 	}
-	_ = p.seg.Punch(off, size) // what it had allocated; if it stays, the next one uses it
 	if p.launch(m) == nil {
 		return
 	}

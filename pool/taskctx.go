@@ -75,6 +75,7 @@ var _ context.Context = taskContext{}
 // contexts are what a worker knows of its tasks' contexts: only the one of the task that
 // runs has not ended.
 type contexts struct {
+	worker  *worker // nil in tests
 	numbers []byte
 	last    int           // number that was given out last
 	said    *workerArea   // where the parent says that a context has ended
@@ -182,7 +183,14 @@ func (c *contexts) watch() {
 }
 
 func (c taskContext) Deadline() (time.Time, bool) { return time.Time{}, false }
-func (c taskContext) Value(any) any               { return nil }
+
+// Value says by taskKey which task this is, also to contexts that are derived from it.
+func (c taskContext) Value(key any) any {
+	if key == (taskKey{}) {
+		return c
+	}
+	return nil
+}
 
 func (c taskContext) index() int { return layout.Offset(processContexts.numbers, c.number) }
 

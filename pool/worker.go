@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"sync"
 
 	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/process"
@@ -36,7 +37,9 @@ type worker struct {
 	bell        bell
 	completions *ring.HintsProducer
 	functions   []binding
-	results     results
+	store       *store
+	waiting     sync.Mutex // held by a task that waits for memory
+	hold        holdings
 	idling      idling
 	batch       batch
 
@@ -101,9 +104,12 @@ func attachWorker(files []*os.File) (*worker, error) {
 	w.area = &w.mem.workers[w.index]
 	w.crowd, w.bell = w.mem.crowd(), w.mem.bell()
 	w.completions = w.mem.completions(w.index).Producer(0)
-	w.results = newResults(seg, w.mem, w.index)
+	if w.store, err = openStore(seg, w.mem, workerHolder(w.incarnation)); err != nil {
+		return nil, err
+	}
 	w.idling, w.batch = newIdling(at.cpus), newBatch()
 	w.out.worker, w.contexts = w, newContexts(w.mem.bytes, w.area)
+	w.contexts.worker, w.hold.w = w, w
 	processContexts = w.contexts
 	return w, nil
 }

@@ -2,9 +2,11 @@
 // typed views of it.
 //
 //   - A [Segment] is anonymous shared memory: [New] makes it, its descriptor goes to
-//     a child process, and [Attach] maps it there.
+//     a child process, and [Attach] maps it there. [NewHuge] and [Segment.AdviseHuge]
+//     give it huge pages.
 //   - A [File] is a regular file, mapped read-only: every process that maps it
-//     reads the same pages.
+//     reads the same pages. [File.Ref] names it to another process, which maps it with
+//     [OpenRef] whatever its path leads to by then.
 //   - [View] and [At] see bytes as values, after a check of bounds, alignment and type.
 //
 // # Guarantees
@@ -17,7 +19,8 @@
 //
 // Memory is backed when it is first touched, or before that by [Segment.Reserve],
 // which turns a full machine into an error. A touch for which no memory is left ends
-// the process.
+// the process. With [NewHuge] that is a touch when the machine's pool of huge pages is
+// empty, which may be soon: reserve first.
 //
 // Segments and files may be used by several goroutines at once, Close included. None
 // of the calls waits for another process.
@@ -33,6 +36,10 @@
 // addresses of a closed mapping are not given to another for a long time (until 1024
 // more have been closed, or 1 TiB of them), so that a late use
 // does not silently see other data.
+//
+// A [FileRef] finds its file by process and descriptor, and knows it by device and inode number.
+// The file has to stay open until the reference has been used: a closed and deleted file's
+// numbers can become those of another.
 //
 // A segment or file that is never closed stays mapped as long as the process lives:
 // nothing is released by the garbage collector, since slices could still be in use.

@@ -86,6 +86,33 @@ func ExampleOpenFile() {
 	// Output: 16 beginning
 }
 
+// Another process gets the reference, by whatever means, and maps the same file, though
+// its path is gone by then. Here both are one.
+func ExampleFile_Ref() {
+	path := filepath.Join(os.TempDir(), fmt.Sprint("example", os.Getpid()))
+	if err := os.WriteFile(path, []byte("in the beginning"), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	f, err := shm.OpenFile(path)
+	os.Remove(path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close() // not before the other has opened it
+	ref, err := f.Ref()
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	same, err := shm.OpenRef(ref)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer same.Close()
+	fmt.Println(string(same.Bytes()))
+	// Output: in the beginning
+}
+
 func ExampleView() {
 	s, err := shm.New("samples", 4096)
 	if err != nil {

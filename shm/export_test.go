@@ -18,3 +18,40 @@ func SetMemoryFree(n int64) (restore func()) {
 	memoryFree = func(int64) int64 { return n }
 	return func() { memoryFree = was }
 }
+
+// SetHugePagesFree makes everything believe that only n huge pages are left, until restore.
+func SetHugePagesFree(n int64) (restore func()) {
+	was := hugePagesFree
+	hugePagesFree = func(int64) int64 { return n }
+	return func() { hugePagesFree = was }
+}
+
+// SetShmemHuge makes AdviseHuge believe that the machine's answer is err, until restore.
+func SetShmemHuge(err error) (restore func()) {
+	was := checkShmemHuge
+	checkShmemHuge = func() error { return err }
+	return func() { checkShmemHuge = was }
+}
+
+// Explain says what it means for OpenRef that err came of opening the descriptor.
+func (r FileRef) Explain(err error) error { return r.explain(err) }
+
+const (
+	MaxSmall  = maxSmall
+	UnitBytes = unitBytes
+)
+
+func ClassSizes() []int64 { return classSizes }
+
+func ClassOfSize(n int64) int { return classOfSize(n) }
+
+// ArenaParts returns where an arena of n bytes has its words, its records and its data.
+func ArenaParts(n, page int64) (words, records, data int64) {
+	s := shapeOf(unitsFor(n), max(page, arenaPage))
+	return s.words, s.records, s.data
+}
+
+// Word makes a word of a block or unit.
+func Word(state uint8, h Holder, gen uint64) uint64 {
+	return uint64(makeBlockWord(blockState(state), h, gen))
+}

@@ -1,6 +1,7 @@
 package shm
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -21,24 +22,28 @@ import (
 type File struct {
 	name string
 	size int64
+	file *os.File // open until Close, so that a FileRef leads to it
 
-	mu     sync.RWMutex // held to write by Close
+	// mu is held to read by whoever uses the descriptor's number, so that Close does not
+	// give it away under them.
+	mu     sync.RWMutex
 	closed bool
 	mem    mmap.MMap // nil if the file is empty, and once closed
 }
 
 // OpenFile maps the file at path. Files that are not regular are refused, without
 // waiting for a FIFO's writer or touching a device; so are files that the
-// system makes up as they are read, as in /proc. The file costs no descriptor while it
-// is open. The caller closes it.
+// system makes up as they are read, as in /proc. The file, empty or not, keeps a
+// descriptor until it is closed, which programs that this process starts do not inherit.
+// The caller closes it.
 func OpenFile(path string) (*File, error) {
 	f, err := openRegular(path)
 	if err != nil {
 		return nil, fmt.Errorf("map file: %w", err)
 	}
-	defer f.Close() // the mapping keeps the file
-	file, err := mapFile(f, path)
+	file, err := mapWhole(f, path)
 	if err != nil {
+		f.Close()
 		return nil, fmt.Errorf("map file %q: %w", path, err)
 	}
 	return file, nil
@@ -91,21 +96,31 @@ func kindOf(mode fs.FileMode) string {
 	return "a file of mode " + mode.String()
 }
 
-func mapFile(f *os.File, path string) (*File, error) {
+// mapWhole maps as many bytes as f has now.
+func mapWhole(f *os.File, name string) (*File, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	file := &File{name: path, size: info.Size()}
-	if file.size == 0 {
-		// A mapping of 0 bytes does not exist, and a made-up file has size 0 too.
+	if info.Size() == 0 { // so has a file that the system makes up
 		if n, _ := f.Read(make([]byte, 1)); n > 0 {
 			return nil, fmt.Errorf("it has content but no size: read it instead: %w", os.ErrInvalid)
 		}
-		return file, nil
 	}
-	file.mem, err = mmap.MapRegion(f, int(file.size), mmap.RDONLY, 0, 0)
-	return file, err
+	return mapFile(f, name, info.Size())
+}
+
+// mapFile maps the first size bytes of f, which from then on belongs to the File.
+func mapFile(f *os.File, name string, size int64) (*File, error) {
+	file := &File{name: name, size: size, file: f}
+	if size == 0 {
+		return file, nil // a mapping of 0 bytes does not exist
+	}
+	var err error
+	if file.mem, err = mmap.MapRegion(f, int(size), mmap.RDONLY, 0, 0); err != nil {
+		return nil, err
+	}
+	return file, nil
 }
 
 // Bytes returns the content. Writing to it faults. It is valid until Close, after
@@ -124,7 +139,7 @@ func (f *File) Bytes() []byte {
 func (f *File) Size() int64 { return f.size }
 
 // Close takes the mapping away. Slices and views of it must no longer be used: they
-// fault. A second Close does nothing.
+// fault. References to it lead nowhere from then on. A second Close does nothing.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -132,7 +147,7 @@ func (f *File) Close() error {
 		return nil
 	}
 	f.closed = true
-	err := retire(f.mem)
+	err := errors.Join(retire(f.mem), f.file.Close())
 	f.mem = nil
 	if err != nil {
 		return fmt.Errorf("close file %q: %w", f.name, err)

@@ -7,9 +7,13 @@ import (
 	"github.com/shmkit/shmkit/internal/sys"
 )
 
-// memoryFree is asked before memory is. Tests put a small machine in its place: one
-// that took all memory of the real one would end other programs if the code were wrong.
-var memoryFree = sys.MemoryFree
+// memoryFree and hugePagesFree are asked before memory is. Tests put a small machine in
+// their place: one that took all memory of the real one would end other programs
+// if the code were wrong.
+var (
+	memoryFree    = sys.MemoryFree
+	hugePagesFree = sys.HugePagesFree
+)
 
 // Reserve backs n bytes from off with memory, so that touching them cannot fail later.
 // What they hold stays; bytes that were backed before count as asked for all the same.
@@ -17,7 +21,8 @@ var memoryFree = sys.MemoryFree
 // If the machine or the control group has less than n bytes left, it fails with an
 // error that wraps [ErrNoMemory], and allocates nothing: going on could wake
 // the kernel's out-of-memory killer. If others take the memory meanwhile, it fails in
-// the same way, and what it has backed so far stays.
+// the same way, and what it has backed so far stays. For a segment made by [NewHuge] it
+// is the machine's free huge pages that count, and as many are taken as n bytes from off lie in.
 //
 // It takes as long as the kernel needs to clear n bytes; Close waits for it.
 func (s *Segment) Reserve(off, n int64) error {
@@ -33,8 +38,11 @@ func (s *Segment) reserve(off, n int64) error {
 	if err := s.checkRange(off, n); err != nil {
 		return err
 	}
-	if free := memoryFree(n); n > free {
-		return fmt.Errorf("only %d bytes are free: %w", free, ErrNoMemory)
+	if err := s.checkFree(off, n); err != nil {
+		return err
+	}
+	if s.advised {
+		s.populate(off, n)
 	}
 	err := sys.Allocate(s.file, off, n)
 	if sys.OutOfMemory(err) {
@@ -43,9 +51,33 @@ func (s *Segment) reserve(off, n int64) error {
 	return err
 }
 
+// checkFree is called with a range within the segment.
+func (s *Segment) checkFree(off, n int64) error {
+	if s.isHuge() {
+		return checkHugeFree(s.pages(off, n), s.pageSize)
+	}
+	if free := memoryFree(n); n > free {
+		return fmt.Errorf("only %d bytes are free: %w", free, ErrNoMemory)
+	}
+	return nil
+}
+
+// pages returns in how many pages n bytes from off lie.
+func (s *Segment) pages(off, n int64) int64 {
+	if n == 0 {
+		return 0
+	}
+	return (off+n-1)/s.pageSize - off/s.pageSize + 1
+}
+
 // Punch gives the memory behind n bytes from off back to the system, in all processes
 // that have the segment. The bytes are zero afterwards; whole pages among them are
 // backed again when they are touched or reserved.
+//
+// Of a segment made by [NewHuge] only whole huge pages within the range are given back.
+// The rest of the range stays backed and is set to zero, which old kernels leave out: there
+// a range of whole huge pages alone is sure to be zero.
+// Nothing outside the range changes.
 func (s *Segment) Punch(off, n int64) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -23,15 +23,17 @@ const maxName = 249 - len(prefix)
 // and attached to with [Attach] or [AttachReadOnly] in others. All methods may be
 // called by several goroutines at once.
 type Segment struct {
-	name string
-	size int64
-	file *os.File
+	name     string
+	size     int64
+	pageSize int64
+	file     *os.File
 
 	// mu is held to read by whoever uses a mapping's existence or the descriptor's
 	// number, so that Close does not give either away under them.
 	mu       sync.RWMutex
 	mem      mmap.MMap // nil once closed
 	readOnly mmap.MMap // nil until asked for
+	advised  bool      // by AdviseHuge; mappings made later are too
 }
 
 // New makes a segment of size bytes, all zero and none of them backed by memory yet.
@@ -120,29 +122,40 @@ func checkMemory(f *os.File) (size int64, err error) {
 // nameOf finds the name that a segment was given by its maker. Where there is no
 // /proc, or the memory file is not from New, it is what f is called here.
 func nameOf(f *os.File) string {
-	link, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
-	name, ok := strings.CutPrefix(link, "/memfd:"+prefix)
-	if err != nil || !ok {
+	name, ok := strings.CutPrefix(pathOf(f), "/memfd:"+prefix)
+	if !ok {
 		return f.Name()
 	}
 	return strings.TrimSuffix(name, " (deleted)")
 }
 
 func mapSegment(f *os.File, name string, size int64, prot int) (*Segment, error) {
-	mem, err := mapPrivate(f, name, size, prot)
+	pageSize, err := sys.PageSize(f)
 	if err != nil {
+		return nil, fmt.Errorf("map %q: %w", name, err)
+	}
+	s := &Segment{name: name, size: size, pageSize: pageSize, file: f}
+	if s.mem, err = s.mapMemory(prot); err != nil {
 		return nil, err
 	}
-	return &Segment{name: name, size: size, file: f, mem: mem}, nil
+	return s, nil
 }
 
-func mapPrivate(f *os.File, name string, size int64, prot int) (mmap.MMap, error) {
-	m, err := mmap.MapRegion(f, int(size), prot, 0, 0)
-	if err != nil {
-		return nil, fmt.Errorf("map %d bytes of %q: %w", size, name, err)
+func (s *Segment) mapMemory(prot int) (m mmap.MMap, err error) {
+	if s.isHuge() {
+		m, err = sys.MapHuge(s.file, s.size, prot == mmap.RDWR)
+	} else {
+		m, err = mmap.MapRegion(s.file, int(s.size), prot, 0, 0)
 	}
-	if err := sys.KeepPrivate(m); err != nil {
-		return nil, errors.Join(fmt.Errorf("map %q: %w", name, err), m.Unmap())
+	if err != nil {
+		return nil, fmt.Errorf("map %d bytes of %q: %w", s.size, s.name, err)
+	}
+	err = sys.KeepPrivate(m)
+	if err == nil && s.advised {
+		err = sys.AdviseHuge(m)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("map %q: %w", s.name, err), m.Unmap())
 	}
 	return m, nil
 }
@@ -168,7 +181,7 @@ func (s *Segment) ReadOnly() ([]byte, error) {
 		return nil, fmt.Errorf("map segment %q again: %w", s.name, os.ErrClosed)
 	}
 	if s.readOnly == nil {
-		m, err := mapPrivate(s.file, s.name, s.size, mmap.RDONLY)
+		m, err := s.mapMemory(mmap.RDONLY)
 		if err != nil {
 			return nil, fmt.Errorf("map segment again: %w", err)
 		}
@@ -183,6 +196,10 @@ func (s *Segment) File() *os.File { return s.file }
 
 // Size returns the number of bytes, also after Close.
 func (s *Segment) Size() int64 { return s.size }
+
+// PageSize returns the number of bytes that are backed, and given back, together: that
+// of a huge page for a segment made by [NewHuge], else that of the system's pages.
+func (s *Segment) PageSize() int64 { return s.pageSize }
 
 // Name returns the name given to New, in processes that attached too.
 func (s *Segment) Name() string { return s.name }

@@ -26,10 +26,13 @@ const roleEnv = "SHMKIT_SHM_ROLE"
 
 // The roles of children. What one prints to standard error is what went wrong.
 var roles = map[string]func(*os.File) error{
-	"answer":  answer,
-	"resize":  resize,
-	"corrupt": corruptReadOnly,
-	"list":    listSegments,
+	"answer":   answer,
+	"resize":   resize,
+	"corrupt":  corruptReadOnly,
+	"list":     listSegments,
+	"list all": listAll,
+	"read ref": readRef,
+	"make ref": makeRef,
 }
 
 func TestMain(m *testing.M) {

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"math"
@@ -20,7 +21,7 @@ var encMode, decMode = mustModes()
 
 // mustModes sets whatever a value must not lose; the zero values of all other options
 // are exact.
-func mustModes() (cbor.EncMode, cbor.DecMode) {
+func mustModes() (cbor.UserBufferEncMode, cbor.DecMode) {
 	enc, err := cbor.EncOptions{
 		NaNConvert:    cbor.NaNConvertNone,       // keep payloads
 		InfConvert:    cbor.InfConvertNone,       // like all other floats
@@ -28,7 +29,7 @@ func mustModes() (cbor.EncMode, cbor.DecMode) {
 		NilContainers: cbor.NilContainerAsNull,   // nil is not empty
 		ByteArray:     cbor.ByteArrayToByteSlice, // exact either way; half the bytes
 		IndefLength:   cbor.IndefLengthForbidden,
-	}.EncMode()
+	}.UserBufferEncMode()
 	if err != nil {
 		panic(fmt.Sprintf("codec: encoder options: %v", err))
 	}
@@ -48,10 +49,19 @@ func mustModes() (cbor.EncMode, cbor.DecMode) {
 	return enc, dec
 }
 
-// marshalCBOR encodes *v, v being a pointer to it.
-func marshalCBOR(v any) (data []byte, err error) {
+// marshalCBOR encodes *v, v being a pointer to it: at the start of buf if it fits, else in
+// memory of its own. What buf holds is undefined if it does not fit, and after an error.
+func marshalCBOR(v any, buf []byte) (data []byte, err error) {
 	defer recoverTo(&err)
-	return encMode.Marshal(v)
+	if len(buf) == 0 {
+		return encMode.Marshal(v)
+	}
+	// The encoder appends to what the buffer has left: no byte is copied into buf.
+	b := bytes.NewBuffer(buf[:0:len(buf)])
+	if err = encMode.MarshalToBuffer(v, b); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 func unmarshalCBOR(data []byte, v any) (err error) {

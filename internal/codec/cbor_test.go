@@ -100,7 +100,7 @@ func TestCBORKeepsMarshaler(t *testing.T) {
 	require.NoError(t, err)
 	var got map[string]*url.URL
 	want := map[string]*url.URL{"u": u, "nil": nil}
-	require.NoError(t, p.Decode(encode(t, p, &want), &got, true))
+	require.NoError(t, p.Decode(encode(t, p, &want), &got, true, nil))
 	assert.Equal(t, want, got)
 }
 
@@ -125,7 +125,7 @@ func TestCBORDeep(t *testing.T) {
 		}
 		p := must[*list](t, kindCBOR)
 		var got *list
-		require.NoError(t, p.Decode(encode(t, p, &l), &got, true))
+		require.NoError(t, p.Decode(encode(t, p, &l), &got, true, nil))
 		for i := depth - 1; i >= 0; i-- {
 			require.Equal(t, i, got.Value)
 			got = got.Next
@@ -146,7 +146,7 @@ func TestCBORReusedDestination(t *testing.T) {
 	p := must[tree](t, kindCBOR)
 	shared := map[string]*tree{"old": {}}
 	got := tree{Name: "old", Children: []tree{{Name: "old"}}, ByName: shared}
-	require.NoError(t, p.Decode(encode(t, p, &tree{ByName: map[string]*tree{}}), &got, false))
+	require.NoError(t, p.Decode(encode(t, p, &tree{ByName: map[string]*tree{}}), &got, false, nil))
 	assert.Equal(t, tree{ByName: map[string]*tree{}}, got)
 	assert.Len(t, shared, 1)
 }
@@ -158,7 +158,7 @@ func TestCBORIndependent(t *testing.T) {
 	for _, view := range []bool{false, true} {
 		src := encode(t, p, &want)
 		var got map[string][]byte
-		require.NoError(t, p.Decode(src, &got, view))
+		require.NoError(t, p.Decode(src, &got, view, nil))
 		clear(src)
 		encode(t, p, &map[string][]byte{"xxx": []byte("yyyyy")})
 		assert.Equal(t, want, got)
@@ -183,14 +183,14 @@ func TestCBORRejects(t *testing.T) {
 		"deep, no limit": bytes.Repeat([]byte{0x81}, 1<<20),
 	} {
 		got := pair{B: []string{"old"}}
-		err := p.Decode(src, &got, false)
+		err := p.Decode(src, &got, false, nil)
 		assert.ErrorContains(t, err, "decode codec.pair: ", name)
 		assert.NotErrorIs(t, err, io.EOF, name) // which means that all went well, elsewhere
 		assert.Equal(t, pair{}, got, name)
 	}
 	maps := must[map[string]int](t, kindCBOR)
 	var got map[string]int
-	assert.ErrorContains(t, maps.Decode([]byte("\xa2\x61A\x01\x61A\x02"), &got, false), "duplicate map key")
+	assert.ErrorContains(t, maps.Decode([]byte("\xa2\x61A\x01\x61A\x02"), &got, false, nil), "duplicate map key")
 	assert.Nil(t, got)
 }
 
@@ -228,19 +228,19 @@ func TestCBORMarshalerMisbehaves(t *testing.T) {
 		"":      "EOF",
 		"\x81":  "EOF",
 	} {
-		_, err := p.Prepare(&map[string]rude{"": {[]string{say}}})
+		_, err := p.Prepare(&map[string]rude{"": {[]string{say}}}, nil)
 		assert.ErrorContains(t, err, want)
 		assert.ErrorContains(t, err, "encode map[string]codec.rude: ")
 	}
-	_, err := p.Prepare(&map[string]rude{"": {[]string{"fail"}}})
+	_, err := p.Prepare(&map[string]rude{"": {[]string{"fail"}}}, nil)
 	assert.ErrorIs(t, err, errRude)
-	_, err = p.Prepare(&map[string]rude{"": {}})
+	_, err = p.Prepare(&map[string]rude{"": {}}, nil)
 	assert.ErrorContains(t, err, "panic: ")
 	assert.ErrorContains(t, err, "index out of range")
 
 	v = map[string]rude{"": {[]string{"\x01"}}}
 	src := encode(t, p, &v)
-	assert.ErrorContains(t, p.Decode(src, &v, true), "nil pointer dereference")
+	assert.ErrorContains(t, p.Decode(src, &v, true, nil), "nil pointer dereference")
 	assert.Nil(t, v)
 }
 
@@ -257,8 +257,8 @@ func FuzzDecodeCBOR(f *testing.F) {
 	f.Add([]byte("\xa1\x64Nothing\x9b\xff\xff\xff\xff\xff\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		var v rich
-		if p.Decode(src, &v, false) == nil {
-			if _, err := p.Prepare(&v); err == nil { // what came in may be what cannot go out: a time in an odd zone
+		if p.Decode(src, &v, false, nil) == nil {
+			if _, err := p.Prepare(&v, nil); err == nil { // what came in may be what cannot go out: a time in an odd zone
 				requireRoundTrip(t, p, &v)
 			}
 		}

@@ -17,11 +17,12 @@ var (
 	pkgCBOR    = reflect.TypeFor[cbor.RawMessage]().PkgPath()
 )
 
-// checkCBOR returns nil if values of type t come back from CBOR exactly, or all that
-// do not can be told by their value, else an error that names the path of a field.
-func checkCBOR(t reflect.Type) error {
+// checkCBOR returns nil if values of type t, which lies at path, come back from CBOR
+// exactly, or all that do not can be told by their value, else an error that names the
+// path of a field.
+func checkCBOR(t reflect.Type, path string) error {
 	c := checker{done: map[reflect.Type]bool{}}
-	return c.check(t, t.String())
+	return c.check(t, path)
 }
 
 // checker walks a type once, however often it occurs, so that recursive types end.

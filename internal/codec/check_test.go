@@ -89,7 +89,7 @@ func (*lockedMarshaler) UnmarshalBinary([]byte) error   { return nil }
 
 func refused[T any](want string) func(*testing.T) {
 	return func(t *testing.T) {
-		p, err := For[T](nil)
+		p, err := For[T](nil, nil)
 		assert.ErrorContains(t, err, want)
 		assert.ErrorContains(t, err, "choose codec for "+reflect.TypeFor[T]().String()+": ")
 		assert.Nil(t, p)

@@ -22,7 +22,7 @@ type (
 func prepareError[T any](t *testing.T, v T) error {
 	t.Helper()
 	p := must[T](t, kindCBOR)
-	_, err := p.Prepare(&v)
+	_, err := p.Prepare(&v, nil)
 	require.Error(t, err)
 	return err
 }

@@ -2,8 +2,6 @@ package codec
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"reflect"
 
 	"github.com/shmkit/shmkit/internal/layout"
@@ -15,10 +13,16 @@ import (
 //	plain    its bytes
 //	string   its length, its bytes
 //	slice    0 if it is nil, else its length plus 1; then its elements
+//	lent     its length plus 1 and the bit lent; then the word that it was lent as
+//	handle   0 if it is nil, else the number that it was given as plus 1
+//	CBOR     its length, its bytes
 //
 // Lengths are one word, in the machine's byte order. No Go type is aligned to more than
 // a word, so elements can be used where they lie.
 const word = 8
+
+// lent marks the length of a slice whose elements stay where they are. No length has it.
+const lent = 1 << 63
 
 // op is one field of a flat value, or several plain ones that lie side by side.
 type op struct {
@@ -28,6 +32,10 @@ type op struct {
 	align uintptr   // slice: of an element
 	bools []uintptr // in the field or in an element
 	path  string    // for errors
+
+	slot   int          // where its crossing is; -1 if it never has one
+	typ    reflect.Type // handle, CBOR: of the field
+	values *node        // CBOR: what to check in each value; nil for nothing
 }
 
 type opKind uint8
@@ -36,10 +44,13 @@ const (
 	opPlain opKind = iota
 	opString
 	opSlice
+	opHandle
+	opCBOR
 )
 
-// viewable reports whether the field can refer to the bytes it is decoded from.
-// Elements with bools cannot: bytes that somebody else may still write do not stay normalised.
+// viewable reports whether the field can refer to the bytes it is decoded from, or to
+// bytes that were lent. Elements with bools cannot: bytes that somebody else may still write
+// do not stay normalised.
 func (o *op) viewable() bool { return o.kind == opSlice && len(o.bools) == 0 }
 
 // flatten appends what it takes to write values of type t, which lie off bytes into
@@ -94,7 +105,7 @@ func appendPlain(ops []op, t reflect.Type, off uintptr, path string) []op {
 	return ops
 }
 
-func sizeFlat(mem layout.Memory, ops []op) int {
+func sizeFlat(mem layout.Memory, ops []op, cs crossings) int {
 	n := 0
 	for i := range ops {
 		switch o := &ops[i]; o.kind {
@@ -103,7 +114,15 @@ func sizeFlat(mem layout.Memory, ops []op) int {
 		case opString:
 			n += word + layout.Align(len(*mem.String(o.off)), word)
 		case opSlice:
-			n += word + layout.Align(len(mem.Slice(o.off, o.size)), word)
+			if n += word; cs.of(o).shared {
+				n += word
+			} else {
+				n += layout.Align(len(mem.Slice(o.off, o.size)), word)
+			}
+		case opHandle:
+			n += word
+		case opCBOR:
+			n += word + layout.Align(len(cs.of(o).data), word)
 		}
 	}
 	return n
@@ -111,7 +130,7 @@ func sizeFlat(mem layout.Memory, ops []op) int {
 
 // putFlat fills dst, which has exactly the size of the value: a value that grew
 // since runs into its end and panics.
-func putFlat(dst []byte, mem layout.Memory, ops []op) {
+func putFlat(dst []byte, mem layout.Memory, ops []op, cs crossings) {
 	for i := range ops {
 		switch o := &ops[i]; o.kind {
 		case opPlain:
@@ -124,7 +143,20 @@ func putFlat(dst []byte, mem layout.Memory, ops []op) {
 			if b != nil {
 				n = uint64(len(b))/uint64(o.size) + 1
 			}
-			dst = putBytes(putWord(dst, n), b)
+			if c := cs.of(o); c.shared {
+				dst = putWord(putWord(dst, n|lent), c.ref)
+			} else {
+				dst = putBytes(putWord(dst, n), b)
+			}
+		case opHandle:
+			n := uint64(0)
+			if c := cs.of(o); c.shared {
+				n = c.ref + 1
+			}
+			dst = putWord(dst, n)
+		case opCBOR:
+			b := cs.of(o).data
+			dst = putBytes(putWord(dst, uint64(len(b))), b)
 		}
 	}
 }
@@ -139,89 +171,4 @@ func putBytes[B []byte | string](dst []byte, b B) []byte {
 	n := copy(dst[:padded], b)
 	clear(dst[n:padded])
 	return dst[padded:]
-}
-
-var errTrailing = errors.New("bytes left over")
-
-// getFlat sets the fields from src. Each byte of src is read at most once,
-// lengths into a local variable, so that a writer beside us cannot change them
-// between their check and their use.
-func getFlat(mem layout.Memory, ops []op, src []byte, view bool) error {
-	for i := range ops {
-		var err error
-		if src, err = ops[i].get(mem, src, view); err != nil {
-			return fmt.Errorf("%s: %w", ops[i].path, err)
-		}
-	}
-	if len(src) != 0 {
-		return fmt.Errorf("%d %w", len(src), errTrailing)
-	}
-	return nil
-}
-
-func (o *op) get(mem layout.Memory, src []byte, view bool) (rest []byte, err error) {
-	var b []byte
-	switch o.kind {
-	case opPlain:
-		if b, rest, err = take(src, uint64(o.size), 1); err != nil {
-			return nil, err
-		}
-		dst := mem.Plain(o.off, o.size)
-		copy(dst, b)
-		layout.Normalise(dst, o.size, o.bools)
-	case opString:
-		var n uint64
-		if n, rest, err = takeWord(src); err != nil {
-			return nil, err
-		}
-		if b, rest, err = take(rest, n, 1); err != nil {
-			return nil, err
-		}
-		*mem.String(o.off) = string(b)
-	case opSlice:
-		var n uint64
-		if n, rest, err = takeWord(src); err != nil {
-			return nil, err
-		}
-		if n == 0 {
-			mem.SetSlice(o.off, o.size, nil)
-			return rest, nil
-		}
-		if b, rest, err = take(rest, n-1, uint64(o.size)); err != nil {
-			return nil, err
-		}
-		mem.SetSlice(o.off, o.size, o.elements(b, view))
-	}
-	return rest, nil
-}
-
-// elements returns b as memory for elements: b itself as a view, if that is possible.
-func (o *op) elements(b []byte, view bool) []byte {
-	if view && o.viewable() && layout.Aligned(b, o.align) {
-		return b
-	}
-	own := layout.Clone(b)
-	layout.Normalise(own, o.size, o.bools)
-	return own
-}
-
-func takeWord(src []byte) (n uint64, rest []byte, err error) {
-	b, rest, err := take(src, 1, word)
-	if err != nil {
-		return 0, nil, err
-	}
-	return binary.NativeEndian.Uint64(b), rest, nil
-}
-
-// take cuts n elements of size bytes, not 0, and the padding behind them off src.
-func take(src []byte, n, size uint64) (b, rest []byte, err error) {
-	if n > uint64(len(src))/size {
-		return nil, nil, fmt.Errorf("%d values of %d bytes, but %d bytes are left", n, size, len(src))
-	}
-	end := n * size
-	padded := layout.Align(end, word)
-	if padded > uint64(len(src)) {
-		return nil, nil, fmt.Errorf("%d bytes and their padding, but %d bytes are left", end, len(src))
-	}
-	return src[:end], src[padded:], nil
 }

@@ -42,14 +42,14 @@ func TestPlainKeepsUnexported(t *testing.T) {
 	v := plainly{A: 1, flag: true, D: 3}
 	v.b[2].next, v.b[1].OK[1] = 99, true
 	var got plainly
-	assert.NoError(t, p.Decode(encode(t, p, &v), &got, true))
+	assert.NoError(t, p.Decode(encode(t, p, &v), &got, true, nil))
 	assert.Equal(t, v, got)
 }
 
 func TestFixed(t *testing.T) {
 	p := must[plainly](t, kindPlain)
 	assert.True(t, p.Plain())
-	assert.False(t, p.Views())
+	assert.False(t, p.Lends())
 	vs, got := []plainly{{A: 1, flag: true, D: 3}, {A: 2}, {D: 9}}, make([]plainly, 3)
 	src := bytes.Clone(layout.SliceBytes(vs))
 	assert.NoError(t, p.Fixed().Accept(layout.SliceBytes(got), src))
@@ -73,7 +73,7 @@ func TestPlainNormalisesBools(t *testing.T) {
 		src[i] = 0x82
 	}
 	var got plainly
-	assert.NoError(t, p.Decode(src, &got, false))
+	assert.NoError(t, p.Decode(src, &got, false, nil))
 	for _, b := range []*bool{&got.flag, &got.b[0].OK[0], &got.b[2].OK[1]} {
 		assert.EqualValues(t, 1, *(*byte)(unsafe.Pointer(b)))
 	}
@@ -84,7 +84,7 @@ func TestPlainWrongLength(t *testing.T) {
 	p := must[point](t, kindPlain)
 	for _, n := range []int{0, 23, 25, 48} {
 		got := point{1, 2, 3}
-		assert.ErrorContains(t, p.Decode(make([]byte, n), &got, true), "decode codec.point: ")
+		assert.ErrorContains(t, p.Decode(make([]byte, n), &got, true, nil), "decode codec.point: ")
 		assert.Zero(t, got)
 	}
 }
@@ -94,10 +94,10 @@ func TestPlainDoesNotAllocate(t *testing.T) {
 	dst := make([]byte, p.size)
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		v := plainly{A: 1} // on this stack: no plan makes it escape
-		e, err := p.Prepare(&v)
+		e, err := p.Prepare(&v, nil)
 		if err == nil {
 			e.CopyTo(dst)
-			err = p.Decode(dst, &v, false)
+			err = p.Decode(dst, &v, false, nil)
 		}
 		if err != nil || v.A != 1 {
 			panic(err)

@@ -28,8 +28,12 @@ type Plan[T any] struct {
 	size   int          // plain: of T; else -1
 	bools  []uintptr    // plain: where T has bools
 	ops    []op         // flat: its fields
+	slots  int          // flat: how many of them may have a crossing
 	values *node        // CBOR: what to check in each value; nil for nothing
 	custom Codec
+
+	handles   bool   // flat: there are some among the ops, and maybe CBOR fields
+	structure uint64 // with handles: instead of T's fingerprint
 }
 
 type kind uint8
@@ -46,8 +50,8 @@ const wire = 1
 
 // For chooses the plan for T. The error of a refused type names the path of the
 // field and the reason. A custom codec is used for any T, without a look at it; nil
-// means that there is none.
-func For[T any](custom Codec) (*Plan[T], error) {
+// means that there is none. refers says which pointers are handles; nil: none are.
+func For[T any](custom Codec, refers Refers) (*Plan[T], error) {
 	t := reflect.TypeFor[T]()
 	p := &Plan[T]{typ: t, name: t.String(), size: -1, custom: custom}
 	if custom != nil {
@@ -59,14 +63,49 @@ func For[T any](custom Codec) (*Plan[T], error) {
 		return p, nil
 	}
 	if ops, ok := flatten(nil, t, 0, p.name); ok {
-		p.kind, p.ops = kindFlat, ops
+		p.setFlat(ops)
 		return p, nil
 	}
-	if err := checkCBOR(t); err != nil {
+	if err := p.choose(refers); err != nil {
 		return nil, fmt.Errorf("choose codec for %v: %w; a codec of its own can be given for it", t, err)
 	}
-	p.kind, p.values = kindCBOR, valueChecks(t)
 	return p, nil
+}
+
+// choose sets the plan for what is neither plain nor flat without handles.
+func (p *Plan[T]) choose(refers Refers) error {
+	if refers != nil {
+		s := newSurvey(refers)
+		found, err := s.find(p.typ, p.name)
+		if err != nil {
+			return err
+		}
+		if found {
+			ops, err := s.flatten(nil, p.typ, 0, p.name)
+			if err != nil {
+				return err
+			}
+			p.setFlat(ops)
+			p.handles, p.structure = true, s.structure.Sum64()
+			return nil
+		}
+	}
+	if err := checkCBOR(p.typ, p.name); err != nil {
+		return err
+	}
+	p.kind, p.values = kindCBOR, valueChecks(p.typ)
+	return nil
+}
+
+func (p *Plan[T]) setFlat(ops []op) {
+	p.kind, p.ops = kindFlat, ops
+	for i := range ops {
+		o := &ops[i]
+		if o.slot = -1; o.viewable() || o.kind == opHandle || o.kind == opCBOR {
+			o.slot = p.slots
+			p.slots++
+		}
+	}
 }
 
 // Plain reports whether values are copied byte for byte, and nothing allocates.
@@ -80,25 +119,29 @@ func (p *Plan[T]) Fixed() *Fixed {
 	return &Fixed{size: p.size, bools: p.bools}
 }
 
-// Views reports whether a value decoded with views can refer to the bytes that it was
-// decoded from, which must then outlive it.
-func (p *Plan[T]) Views() bool {
-	for i := range p.ops {
-		if p.ops[i].viewable() {
-			return true
-		}
-	}
-	return false
-}
+// CBOR reports whether the plan is one of CBOR's: PrepareIn makes use of a buffer.
+func (p *Plan[T]) CBOR() bool { return p.kind == kindCBOR }
+
+// Handles reports whether values have handles: pointers that cross by reference.
+func (p *Plan[T]) Handles() bool { return p.handles }
+
+// Lends reports whether something in a value may cross by reference: a handle, or a slice
+// that can be lent. Such slices are also those that refer to the bytes that they are decoded
+// from if views are asked for.
+func (p *Plan[T]) Lends() bool { return p.slots > 0 }
 
 // Fingerprint is equal for two plans if what one writes can be read by the
 // other. It covers the structure of T as in [layout.Fingerprint] and the kind of plan; for
 // CBOR and custom plans, where more than the structure counts, T's name and the
-// codec's type too.
+// codec's type too. A handle counts by the name of its type, whatever it points to.
 func (p *Plan[T]) Fingerprint() uint64 {
 	h := fnv.New64a()
 	var print [8]byte
-	binary.LittleEndian.PutUint64(print[:], layout.Fingerprint(p.typ))
+	structure := p.structure
+	if !p.handles {
+		structure = layout.Fingerprint(p.typ)
+	}
+	binary.LittleEndian.PutUint64(print[:], structure)
 	h.Write(print[:])
 	fmt.Fprintf(h, "wire %d kind %d", wire, p.kind)
 	if p.kind == kindCBOR || p.kind == kindCustom {

@@ -31,7 +31,7 @@ func (c jsonCodec) Unmarshal(data []byte, v any) error {
 }
 
 func TestCustomCodec(t *testing.T) {
-	p, err := For[any](jsonCodec{})
+	p, err := For[any](jsonCodec{}, nil)
 	require.NoError(t, err)
 	assert.False(t, p.Plain())
 	assert.Nil(t, p.Fixed())
@@ -40,17 +40,17 @@ func TestCustomCodec(t *testing.T) {
 	assert.Equal(t, `["a",true,null]`, string(src))
 	for _, view := range []bool{false, true} {
 		got := any("old")
-		require.NoError(t, p.Decode(src, &got, view))
+		require.NoError(t, p.Decode(src, &got, view, nil))
 		assert.Equal(t, v, got)
 	}
 
 	// It is used even where a better plan is known.
-	number, err := For[int](jsonCodec{})
+	number, err := For[int](jsonCodec{}, nil)
 	require.NoError(t, err)
 	n := 12
 	assert.Equal(t, "12", string(encode(t, number, &n)))
 	n = 13
-	assert.ErrorContains(t, number.Decode([]byte("x"), &n, true), "decode int: invalid character")
+	assert.ErrorContains(t, number.Decode([]byte("x"), &n, true, nil), "decode int: invalid character")
 	assert.Zero(t, n)
 }
 
@@ -66,28 +66,28 @@ func (k *keeper) Unmarshal(data []byte, _ any) error {
 
 func TestCustomCodecGetsBytesOfItsOwn(t *testing.T) {
 	k := new(keeper)
-	p, err := For[int](k)
+	p, err := For[int](k, nil)
 	require.NoError(t, err)
 	src, v := []byte("abc"), 0
-	require.NoError(t, p.Decode(src, &v, false))
+	require.NoError(t, p.Decode(src, &v, false, nil))
 	src[0] = 'x'
 	assert.Equal(t, "abc", string(k.data))
 }
 
 func TestCustomCodecFails(t *testing.T) {
-	p, err := For[chan int](jsonCodec{})
+	p, err := For[chan int](jsonCodec{}, nil)
 	require.NoError(t, err)
-	_, err = p.Prepare(new(chan int))
+	_, err = p.Prepare(new(chan int), nil)
 	assert.ErrorContains(t, err, "encode chan int: json: unsupported type")
 
 	reason := errors.New("out of order")
 	for _, panics := range []any{reason, "out of order"} {
-		p, err := For[int](jsonCodec{panics})
+		p, err := For[int](jsonCodec{panics}, nil)
 		require.NoError(t, err)
-		_, err = p.Prepare(new(int))
+		_, err = p.Prepare(new(int), nil)
 		assert.EqualError(t, err, "encode int: panic: out of order")
 		assert.Equal(t, panics == any(reason), errors.Is(err, reason))
-		assert.EqualError(t, p.Decode(nil, new(int), false), "decode int: panic: out of order")
+		assert.EqualError(t, p.Decode(nil, new(int), false, nil), "decode int: panic: out of order")
 	}
 }
 
@@ -96,9 +96,9 @@ func TestFingerprint(t *testing.T) {
 	type swapped struct{ y, x, z float64 }
 	type again list
 	print := func(p interface{ Fingerprint() uint64 }) uint64 { return p.Fingerprint() }
-	custom, err := For[point](jsonCodec{})
+	custom, err := For[point](jsonCodec{}, nil)
 	require.NoError(t, err)
-	kept, err := For[point](new(keeper))
+	kept, err := For[point](new(keeper), nil)
 	require.NoError(t, err)
 
 	assert.Equal(t, print(must[point](t, kindPlain)), print(must[point](t, kindPlain)))
@@ -126,11 +126,11 @@ func TestConcurrentUse(t *testing.T) {
 			for i := range 200 {
 				want := map[string][]string{fmt.Sprint(g): {fmt.Sprint(i), "x"}}
 				var got map[string][]string
-				e, err := p.Prepare(&want)
+				e, err := p.Prepare(&want, nil)
 				assert.NoError(t, err)
 				src := make([]byte, e.Size())
 				e.CopyTo(src)
-				assert.NoError(t, p.Decode(src, &got, false))
+				assert.NoError(t, p.Decode(src, &got, false, nil))
 				assert.Equal(t, want, got)
 			}
 		})
@@ -141,9 +141,9 @@ func TestConcurrentUse(t *testing.T) {
 // TestEncodedTwice: a value can be sent again without being encoded again.
 func TestEncodedTwice(t *testing.T) {
 	calls := 0
-	p, err := For[int](counter{&calls})
+	p, err := For[int](counter{&calls}, nil)
 	require.NoError(t, err)
-	e, err := p.Prepare(new(int))
+	e, err := p.Prepare(new(int), nil)
 	require.NoError(t, err)
 	for range 2 {
 		dst := make([]byte, e.Size())

@@ -16,7 +16,7 @@ import (
 
 // must returns the plan for T, which has to be of kind k.
 func must[T any](t require.TestingT, k kind) *Plan[T] {
-	p, err := For[T](nil)
+	p, err := For[T](nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, k, p.kind)
 	return p
@@ -24,7 +24,7 @@ func must[T any](t require.TestingT, k kind) *Plan[T] {
 
 // encode writes *v to memory that starts and ends exactly there, with dirt behind its capacity.
 func encode[T any](t require.TestingT, p *Plan[T], v *T) []byte {
-	e, err := p.Prepare(v)
+	e, err := p.Prepare(v, nil)
 	require.NoError(t, err)
 	dst := bytes.Repeat([]byte{0xa5}, e.Size()+16)
 	n := e.Size()
@@ -39,7 +39,7 @@ func requireRoundTrip[T any](t require.TestingT, p *Plan[T], v *T) {
 	src := encode(t, p, v)
 	for _, view := range []bool{false, true} {
 		got := *v
-		require.NoError(t, p.Decode(src, &got, view))
+		require.NoError(t, p.Decode(src, &got, view, nil))
 		require.NoError(t, same(reflect.ValueOf(v).Elem(), reflect.ValueOf(&got).Elem(), p.name), "view %v", view)
 	}
 }

@@ -2,6 +2,7 @@ package layout
 
 import (
 	"fmt"
+	"reflect"
 	"unsafe"
 )
 
@@ -45,6 +46,12 @@ func (m Memory) SetSlice(off, elem uintptr, b []byte) {
 	s := (*slice)(m.at(off, unsafe.Sizeof(slice{})))
 	n := len(b) / int(elem)
 	*s = slice{unsafe.Pointer(unsafe.SliceData(b)), n, n}
+}
+
+// Value returns the field of type t at off. It can be set and has an address. Unlike
+// with the other methods, the value that m was made of lives on the heap.
+func (m Memory) Value(off uintptr, t reflect.Type) reflect.Value {
+	return reflect.NewAt(t, m.at(off, t.Size())).Elem()
 }
 
 // slice is how the Go runtime lays out every slice.

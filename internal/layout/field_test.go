@@ -78,3 +78,20 @@ func TestSliceHeader(t *testing.T) {
 	assert.Equal(t, slice{unsafe.Pointer(&s[0]), 3, 5}, h)
 	assert.Equal(t, reflect.TypeFor[[]byte]().Size(), unsafe.Sizeof(slice{}))
 }
+
+func TestMemoryValue(t *testing.T) {
+	v := &struct {
+		n uint32
+		p *record
+	}{n: 1}
+	m, off := MemoryOf(v), unsafe.Offsetof(v.p)
+	field := m.Value(off, reflect.TypeFor[*record]())
+	assert.True(t, field.IsNil())
+	field.Set(reflect.ValueOf(&record{n: 7}))
+	runtime.GC() // must find what was stored
+	assert.EqualValues(t, 7, v.p.n)
+	assert.Same(t, v.p, m.Value(off, reflect.TypeFor[*record]()).Interface())
+	assert.Same(t, &v.p, field.Addr().Interface())
+	assert.Panics(t, func() { m.Value(off+1, reflect.TypeFor[*record]()) })
+	assert.Panics(t, func() { m.Value(0, reflect.TypeFor[[3]uint64]()) })
+}

@@ -21,10 +21,11 @@ const (
 	KindSPSC
 	KindSemaphore
 	KindPool
+	KindArena
 )
 
 func (k Kind) String() string {
-	names := [...]string{"nothing", "segment", "SPSC ring", "semaphore", "pool"}
+	names := [...]string{"nothing", "segment", "SPSC ring", "semaphore", "pool", "arena"}
 	if int(k) < len(names) {
 		return names[k]
 	}

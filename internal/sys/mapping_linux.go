@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -67,4 +68,26 @@ func Retire(mapping []byte) error {
 // FIFO, not for a device. Nor does a terminal become the process's own.
 func OpenQuick(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+}
+
+// OpenPath opens what path leads to without touching it: not a driver's code, not its
+// content. The file can be looked at, and opened for reading by [Reopen].
+func OpenPath(path string) (*os.File, error) {
+	return os.OpenFile(path, unix.O_PATH, 0)
+}
+
+// Reopen opens the very file that f is open on for reading, whatever leads to it now.
+func Reopen(f *os.File) (*os.File, error) {
+	return OpenQuick(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+}
+
+// FileID returns the numbers of the file system and of the file in it, which no two
+// files that exist at the same time share.
+func FileID(f *os.File) (dev, ino uint64, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, 0, err
+	}
+	st := info.Sys().(*syscall.Stat_t) // what package os gives on this system
+	return st.Dev, st.Ino, nil
 }

@@ -18,3 +18,12 @@ func Retire([]byte) error { return unsupported("retire mapping") }
 
 // OpenQuick fails on this system.
 func OpenQuick(string) (*os.File, error) { return nil, unsupported("open file to map") }
+
+// OpenPath fails on this system.
+func OpenPath(string) (*os.File, error) { return nil, unsupported("open file to map") }
+
+// Reopen fails on this system.
+func Reopen(*os.File) (*os.File, error) { return nil, unsupported("open file to map") }
+
+// FileID fails on this system.
+func FileID(*os.File) (dev, ino uint64, err error) { return 0, 0, unsupported("identify file") }

@@ -16,8 +16,10 @@ import (
 // can turn another's access into a SIGBUS.
 //
 // A write seal is left out: workers that start later must be able to map it.
-func Memfd(name string, size int64) (*os.File, error) {
-	fd, err := memfdCreate(name)
+func Memfd(name string, size int64) (*os.File, error) { return memfd(name, size, 0) }
+
+func memfd(name string, size int64, kind int) (*os.File, error) {
+	fd, err := memfdCreate(name, kind|unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, fmt.Errorf("create memory file %q: %w", name, err)
 	}
@@ -29,8 +31,7 @@ func Memfd(name string, size int64) (*os.File, error) {
 	return f, nil
 }
 
-func memfdCreate(name string) (int, error) {
-	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+func memfdCreate(name string, flags int) (int, error) {
 	fd, err := unix.MemfdCreate(name, flags|unix.MFD_NOEXEC_SEAL)
 	if errors.Is(err, unix.EINVAL) { // before Linux 6.3
 		return unix.MemfdCreate(name, flags)

@@ -1,0 +1,232 @@
+package pool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/shmkit/shmkit/shm"
+)
+
+// What crosses by reference stands in a table before the value: its length, then for each reference five words.
+// The value itself has the reference's index there.
+type ref struct {
+	kind refKind
+	w    [4]uint64 // a block's offset, size, capacity and word; a file's process and descriptor, device, inode and size
+}
+
+type refKind uint64
+
+const (
+	refBlock  refKind = iota + 1
+	refFrozen         // a block that is only read
+	refLent           // a result that lies in a block of its own: the receiver copies it
+	refFile
+)
+
+const (
+	refBytes = 5 * 8
+	maxRefs  = 1 << 16
+)
+
+func tableBytes(refs int) int { return 8 + refs*refBytes }
+
+func blockRef(kind refKind, b shm.Block, size int64) ref {
+	return ref{kind, [4]uint64{uint64(b.Off), uint64(size), uint64(b.Cap), b.Word}}
+}
+
+// block returns what a reference says of a block; nothing of it was checked.
+func (r ref) block() (b shm.Block, size int64) {
+	return shm.Block{Off: int64(r.w[0]), Cap: int64(r.w[2]), Word: r.w[3]}, int64(r.w[1])
+}
+
+// putTable writes refs to the start of dst and returns what follows.
+func putTable(dst []byte, refs []ref) []byte {
+	binary.LittleEndian.PutUint64(dst, uint64(len(refs)))
+	for k, r := range refs {
+		putRef(dst, k, r)
+	}
+	return dst[tableBytes(len(refs)):]
+}
+
+func putRef(dst []byte, k int, r ref) {
+	at := dst[tableBytes(k):]
+	binary.LittleEndian.PutUint64(at, uint64(r.kind))
+	for i, w := range r.w {
+		binary.LittleEndian.PutUint64(at[8+8*i:], w)
+	}
+}
+
+var errTable = errors.New("the table of references is longer than the value")
+
+// getTable reads the table at the start of src, each word once, and returns what follows.
+func getTable(src []byte) (refs []ref, rest []byte, err error) {
+	if len(src) < 8 {
+		return nil, nil, errTable
+	}
+	n := binary.LittleEndian.Uint64(src)
+	if n > maxRefs || tableBytes(int(n)) > len(src) {
+		return nil, nil, errTable
+	}
+	for k := range int(n) {
+		at := src[tableBytes(k):]
+		r := ref{kind: refKind(binary.LittleEndian.Uint64(at))}
+		for i := range r.w {
+			r.w[i] = binary.LittleEndian.Uint64(at[8+8*i:])
+		}
+		refs = append(refs, r)
+	}
+	return refs, src[tableBytes(int(n)):], nil
+}
+
+// An outgoing is the references of one argument, on the parent's side. It implements codec.Shared for encoding.
+type outgoing struct {
+	p     *Pool
+	refs  []ref
+	cores []*core // of each reference, nil for a file
+	cargo cargo
+}
+
+// A cargo is the blocks that a task was given. Guarded by Pool.mu.
+type cargo struct {
+	moved  []*core
+	frozen []*frozenBlock
+}
+
+func (o *outgoing) Give(h any) (uint64, error) {
+	if len(o.refs) == maxRefs {
+		return 0, fmt.Errorf("more than %d references", maxRefs)
+	}
+	if f, ok := h.(*shm.File); ok {
+		r, err := f.Ref()
+		if err != nil {
+			return 0, err
+		}
+		o.add(nil, ref{refFile, [4]uint64{uint64(uint32(r.Pid))<<32 | uint64(uint32(r.Fd)), r.Dev, r.Ino, uint64(r.Size)}})
+		return uint64(len(o.refs) - 1), nil
+	}
+	b := h.(handle)
+	c := b.core_()
+	if err := o.mayGive(c, b.frozen()); err != nil {
+		return 0, err
+	}
+	kind := refBlock
+	if b.frozen() {
+		kind = refFrozen
+	}
+	o.add(c, blockRef(kind, c.block, c.size))
+	return uint64(len(o.refs) - 1), nil
+}
+
+func (o *outgoing) add(c *core, r ref) {
+	o.refs = append(o.refs, r)
+	o.cores = append(o.cores, c)
+}
+
+func (o *outgoing) mayGive(c *core, frozen bool) error {
+	switch {
+	case c == nil:
+		return errors.New("the block was not made by NewBlock")
+	case c.keeper != keeper(o.p):
+		return errors.New("the block belongs to another pool")
+	case c.state.Load() != coreHeld:
+		return fmt.Errorf("the block of %d bytes %s", c.size, coreStates[c.state.Load()])
+	}
+	for _, other := range o.cores {
+		if other == c && !frozen {
+			return fmt.Errorf("the block of %d bytes is there twice", c.size)
+		}
+	}
+	return nil
+}
+
+func (o *outgoing) Lend([]byte) (uint64, bool) { return 0, false }
+func (o *outgoing) Take(uint64, reflect.Type) (any, error) {
+	panic("pool: an argument is not decoded here")
+}
+func (o *outgoing) Borrow(uint64) ([]byte, error) { panic("pool: an argument is not decoded here") }
+
+// load hands the blocks to the task in slot i, whose argument is in dst, or none of them. The caller holds mu.
+func (o *outgoing) load(i uint32, dst []byte) error {
+	p := o.p
+	e := &p.entries[i]
+	for k, c := range o.cores {
+		switch o.refs[k].kind {
+		case refFrozen:
+			c.shared.readers++
+			o.cargo.frozen = append(o.cargo.frozen, c.shared)
+			continue
+		case refFile:
+			continue
+		}
+		if !c.state.CompareAndSwap(coreHeld, coreMoved) {
+			e.cargo = &o.cargo
+			p.takeBack(i)
+			return fmt.Errorf("the block of %d bytes %s", c.size, coreStates[c.state.Load()])
+		}
+		o.cargo.moved = append(o.cargo.moved, c)
+		p.blocks--
+		b, ok := p.store.Give(c.block, taskHolder(i))
+		if !ok {
+			p.corrupted("block at %d was changed by somebody who does not hold it", c.block.Off)
+			continue
+		}
+		c.block = b
+		putRef(dst, k, blockRef(refBlock, b, c.size))
+	}
+	e.cargo = &o.cargo
+	return nil
+}
+
+// takeBack returns the blocks of a task that never ran to those who gave them. The caller holds mu.
+func (p *Pool) takeBack(i uint32) {
+	e := &p.entries[i]
+	if e.cargo == nil {
+		return
+	}
+	for _, c := range e.cargo.moved {
+		if b, ok := p.store.Give(c.block, parentHolder); ok {
+			c.block = b
+			p.blocks++
+			c.state.Store(coreHeld)
+		}
+	}
+	e.cargo.moved = nil
+	p.unload(i)
+}
+
+// unload frees the blocks of a task that has run, those aside that it has returned. It returns how many. The
+// caller holds mu.
+func (p *Pool) unload(i uint32) (freed int) {
+	e := &p.entries[i]
+	if e.cargo == nil {
+		return 0
+	}
+	for _, c := range e.cargo.moved {
+		c.state.Store(coreExpired)
+		if b, err := p.store.Look(c.block.Off, c.block.Cap); err == nil && b.Holder() == taskHolder(i) { // else its worker has freed it
+			p.free(b)
+			freed++
+		}
+	}
+	for _, f := range e.cargo.frozen {
+		p.unread(f)
+	}
+	e.cargo = nil
+	return freed
+}
+
+// returnCargo ends what tasks that the pool has dropped were given: those that never ran give it back. All
+// workers are dead. The caller holds mu.
+func (p *Pool) returnCargo() {
+	for i := range p.entries {
+		if !p.entries[i].live {
+			continue
+		}
+		if word(p.mem.slots[i].word.Load()).state() == queued {
+			p.takeBack(uint32(i))
+		}
+		p.unload(uint32(i))
+	}
+}

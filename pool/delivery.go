@@ -1,0 +1,205 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime"
+
+	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/shm"
+)
+
+// A delivery is what a result refers to, on the parent's side, where it belongs to the parent. It implements codec.Shared for
+// decoding.
+type delivery struct {
+	items   []item
+	goods   *goods
+	cleanup runtime.Cleanup
+}
+
+// An item is one reference: a block's core, or the bytes of a lent one.
+type item struct {
+	core *core
+	lent shm.Block // until it is copied
+	data []byte
+}
+
+// goods are the blocks of a delivery that nobody has taken yet. When nobody can take them any more they are freed.
+type goods struct {
+	p     *Pool
+	cores []*core // nil once they were taken
+}
+
+// receive takes over what a result refers to: it was in slot i, src is the table and the value. Nothing of what the worker has
+// written is believed. The caller holds mu.
+func (p *Pool) receive(i uint32, m *member, src []byte) (d *delivery, body []byte, err error) {
+	refs, body, err := getTable(src)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(refs) == 0 {
+		return nil, body, nil
+	}
+	d = &delivery{goods: &goods{p: p}}
+	for _, r := range refs {
+		it, err := p.takeOver(i, m, r)
+		if err != nil {
+			p.discard(d)
+			return nil, nil, err
+		}
+		d.items = append(d.items, it)
+		if it.core != nil {
+			d.goods.cores = append(d.goods.cores, it.core)
+		}
+	}
+	if d.goods.cores != nil {
+		d.cleanup = runtime.AddCleanup(d, func(g *goods) {
+			g.p.mu.Lock()
+			defer g.p.mu.Unlock()
+			g.drop()
+		}, d.goods)
+	}
+	return d, body, nil
+}
+
+var errNotHeld = errors.New("the worker returned a block that its task did not hold")
+
+// takeOver takes one block over.
+func (p *Pool) takeOver(i uint32, m *member, r ref) (it item, err error) {
+	b, size := r.block()
+	if size < 0 || size > b.Cap {
+		return it, errNotHeld
+	}
+	if f := p.entries[i].cargo.reads(b.Off); f != nil && r.kind == refFrozen {
+		f.readers++
+		it.core = &core{keeper: p, block: f.block, size: size, shared: f}
+		return it, nil
+	}
+	b, err = p.store.Find(b.Off, b.Cap, b.Word)
+	if err != nil || b.Holder() != workerHolder(m.incarnation) && b.Holder() != taskHolder(i) || b.Frozen() != (r.kind == refFrozen) {
+		return it, errNotHeld
+	}
+	b, ok := p.store.Give(b, parentHolder)
+	if !ok {
+		return it, errNotHeld
+	}
+	switch r.kind {
+	case refLent:
+		it.lent, it.data = b, p.store.Bytes(b)[:size]
+		return it, nil
+	case refBlock:
+		it.core = &core{keeper: p, block: b, size: size}
+	case refFrozen:
+		it.core = &core{keeper: p, block: b, size: size, shared: &frozenBlock{block: b, readers: 1}}
+	default:
+		p.free(b)
+		return it, errNotHeld
+	}
+	p.blocks++
+	return it, nil
+}
+
+// reads returns the frozen block at off that the task was given, or nil.
+func (c *cargo) reads(off int64) *frozenBlock {
+	if c == nil {
+		return nil
+	}
+	for _, f := range c.frozen {
+		if f.block.Off == off {
+			return f
+		}
+	}
+	return nil
+}
+
+// lent is how many bytes are to be copied.
+func (d *delivery) lent() (n int) {
+	if d != nil {
+		for _, it := range d.items {
+			n += len(it.data)
+		}
+	}
+	return n
+}
+
+// copyLent copies what was lent. The memory stays mapped meanwhile.
+func (d *delivery) copyLent() {
+	if d == nil {
+		return
+	}
+	for k := range d.items {
+		if it := &d.items[k]; it.data != nil {
+			it.data = layout.Clone(it.data)
+		}
+	}
+}
+
+// freeLent gives back what was copied. The caller holds mu.
+func (p *Pool) freeLent(d *delivery) {
+	for k := range d.items {
+		if it := &d.items[k]; it.lent.Cap > 0 {
+			p.free(it.lent)
+			it.lent = shm.Block{}
+		}
+	}
+}
+
+// discard frees what nobody wants. The caller holds mu.
+func (p *Pool) discard(d *delivery) {
+	if d != nil {
+		d.cleanup.Stop()
+		p.freeLent(d)
+		d.goods.drop()
+	}
+}
+
+// drop frees the blocks. The caller holds mu.
+func (g *goods) drop() {
+	for _, c := range g.cores {
+		c.state.Store(coreReleased)
+		if c.shared != nil {
+			g.p.unread(c.shared)
+			continue
+		}
+		g.p.free(c.block)
+		g.p.letGo()
+	}
+	g.cores = nil
+}
+
+// taken says that the program has the handles now, unless err says why it has not.
+func (d *delivery) taken(err error) {
+	d.cleanup.Stop()
+	p := d.goods.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		d.goods.drop()
+	}
+	d.goods.cores = nil
+}
+
+func (d *delivery) Take(k uint64, t reflect.Type) (any, error) {
+	if d == nil || k >= uint64(len(d.items)) || d.items[k].core == nil {
+		return nil, errNotHeld
+	}
+	h := newHandle(t)
+	c := d.items[k].core
+	if h.frozen() != (c.shared != nil) || c.size%int64(h.elem().Size()) != 0 {
+		return nil, fmt.Errorf("a block of %d bytes, frozen: %t, as a %v", c.size, c.shared != nil, t)
+	}
+	h.adopt(c)
+	d.items[k].core = nil // once
+	return h, nil
+}
+
+func (d *delivery) Borrow(k uint64) ([]byte, error) {
+	if d == nil || k >= uint64(len(d.items)) || d.items[k].data == nil {
+		return nil, errNotHeld
+	}
+	return d.items[k].data, nil
+}
+
+func (d *delivery) Give(any) (uint64, error)   { panic("pool: a result is not encoded here") }
+func (d *delivery) Lend([]byte) (uint64, bool) { panic("pool: a result is not encoded here") }
