@@ -141,6 +141,7 @@ func (f *Function[In, Out]) serveChunk(w *worker) error {
 	if err != nil {
 		return fmt.Errorf("read arguments: %w", err)
 	}
+	w.expose(int64(off), f.chunkSize(len(args)))
 	state := w.mem.progress(w.out.index)
 	began := time.Now()
 	err = f.serveItems(w, args, results, &state.next)

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -178,6 +179,34 @@ func (d *delivery) taken(err error) {
 		d.goods.drop()
 	}
 	d.goods.cores = nil
+}
+
+// discard frees what a result that nobody will wait for refers to. The caller holds mu.
+func (f *Future[Out]) discard() {
+	if f.finished() && f.more != nil && f.more.refs != nil {
+		f.pool.discard(f.more.refs)
+		f.more.refs, f.more.raw = nil, nil
+		f.more.err = context.Canceled
+	}
+}
+
+// A reclaimer releases the blocks in an argument that no task has. It implements codec.Shared for encoding.
+type reclaimer struct{ outgoing }
+
+func (*reclaimer) Give(h any) (uint64, error) {
+	if b, ok := h.(handle); ok && !b.frozen() {
+		if c := b.core_(); c != nil && c.state.CompareAndSwap(coreHeld, coreReleased) {
+			c.keeper.release(c)
+		}
+	}
+	return 0, nil
+}
+
+// reclaim frees the blocks in an argument that a Map was given and that no task has.
+func (f *Function[In, Out]) reclaim(in In) {
+	if f.in.Handles() {
+		_, _ = f.in.Prepare(&in, &reclaimer{}) // what cannot be encoded gives nothing, and was not sent
+	}
 }
 
 func (d *delivery) Take(k uint64, t reflect.Type) (any, error) {

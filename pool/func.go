@@ -96,6 +96,11 @@ func (f *Function[In, Out]) Call(ctx context.Context, p *Pool, in In) (Out, erro
 	}
 	if err != nil {
 		p.abandon(&fut.promise, err)
+		if f.out.Handles() {
+			p.mu.Lock()
+			fut.discard() // it may have come at the last moment
+			p.mu.Unlock()
+		}
 		var zero Out
 		return zero, err
 	}

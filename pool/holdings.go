@@ -92,9 +92,11 @@ func (h *holdings) view(c *core) ([]byte, error) {
 func (h *holdings) release(c *core) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !c.block.Frozen() || c.own { // the parent frees those that it has lent
-		h.w.store.Free(c.block)
+	if c.block.Frozen() && !c.own { // the parent frees those that it has lent
+		h.w.store.hide(c.block.Off, c.block.Cap)
+		return
 	}
+	h.w.store.Free(c.block)
 }
 
 func (h *holdings) freeze(c *core) *core {
@@ -129,6 +131,7 @@ func (h *holdings) Take(k uint64, t reflect.Type) (any, error) {
 	}
 	c := &core{keeper: h}
 	c.block, c.size = r.block()
+	h.w.store.show(c.block.Off, c.block.Cap)
 	h.cores = append(h.cores, c)
 	to := newHandle(t)
 	to.adopt(c)
@@ -198,11 +201,15 @@ func (h *holdings) settle(delivered bool) {
 		was := c.state.Swap(coreExpired)
 		if c.own && (was == coreHeld || was == coreMoved && !delivered) {
 			h.w.store.Free(c.block)
+		} else if was != coreReleased {
+			h.w.store.hide(c.block.Off, c.block.Cap)
 		}
 	}
 	for _, l := range h.lent {
 		if !l.placed || !delivered {
 			h.w.store.Free(l.block)
+		} else {
+			h.w.store.hide(l.block.Off, l.block.Cap)
 		}
 	}
 	clear(h.cores)

@@ -151,7 +151,7 @@ func (g geometry) offsets() offsets {
 	at = layout.Align(at, pageBytes)
 	o.boot = take(int64(g.workers) * bootBytes)
 	o.books = layout.Align(at, pageBytes)
-	o.arena = layout.Align(o.books, g.page)
+	o.arena = layout.Align(o.books, max(g.page, memoryUnit)) // whatever the system's pages are, blocks begin with one
 	o.total = layout.Align(o.arena+shm.ArenaSize(g.memory, g.page), g.page)
 	return o
 }

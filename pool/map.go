@@ -23,6 +23,8 @@ type Result[In, Out any] struct {
 // after the results of the values before it. When the consumer breaks, or ctx ends, tasks
 // in flight are cancelled and xs is stopped at its next value; when ctx ends, its
 // error is yielded once as the last result.
+//
+// A [Block] in a value of xs is the Map's from the moment at which xs yields it: if no task has it in the end, it is freed.
 func (f *Function[In, Out]) Map(ctx context.Context, p *Pool, xs iter.Seq[In]) iter.Seq2[Out, error] {
 	return func(yield func(Out, error) bool) {
 		var zero Out
@@ -36,7 +38,11 @@ func (f *Function[In, Out]) Map(ctx context.Context, p *Pool, xs iter.Seq[In]) i
 				if k < len(outs) {
 					out, fault = outs[k], nil
 				}
-				if !yield(out, fault) {
+				more := yield(out, fault)
+				if fault != nil {
+					f.reclaim(c.in[k])
+				}
+				if !more {
 					return hasLeft
 				}
 			}
@@ -48,7 +54,8 @@ func (f *Function[In, Out]) Map(ctx context.Context, p *Pool, xs iter.Seq[In]) i
 	}
 }
 
-// MapUnordered is Map, with the results as they come.
+// MapUnordered is Map, with the results as they come. A [Block] in a value whose item failed without having run is the
+// consumer's again.
 func (f *Function[In, Out]) MapUnordered(ctx context.Context, p *Pool, xs iter.Seq[In]) iter.Seq[Result[In, Out]] {
 	return func(yield func(Result[In, Out]) bool) {
 		var zero Out

@@ -137,6 +137,7 @@ func (m *mapping[In, Out]) feed(xs iter.Seq[In]) {
 		b := last // which the loop's body, a function, would read from memory each time
 		if b.next == len(b.in) {
 			if b = m.nextBuffer(); b == nil {
+				m.f.reclaim(x)
 				break
 			}
 			last = b
@@ -232,21 +233,6 @@ func (m *mapping[In, Out]) flush() {
 		m.chunks = append(m.chunks, &chunk[In, Out]{first: b.first + b.sent, in: b.in[b.sent:filled:filled], part: part{fresh: filled - b.sent}})
 		b.sent = filled
 	}
-}
-
-// start sends the item in b as a task like any other, for values that cannot travel by the chunk.
-func (m *mapping[In, Out]) start(b *buffer[In]) {
-	c := &chunk[In, Out]{first: b.first, in: b.in, sent: true}
-	c.fut, c.err = m.f.Go(m.ctx, m.p, b.in[0])
-	m.mu.Lock()
-	m.chunks = append(m.chunks, c)
-	m.mu.Unlock()
-	m.inFlight.Add(1)
-	if c.err != nil {
-		m.ended()
-		return
-	}
-	c.fut.whenFinished(m.onEnd)
 }
 
 // next returns the next chunk that has ended, or nil if there is none any more, or the context

@@ -27,6 +27,10 @@ type Options struct {
 	// second or two afterwards. Default: half of what the machine or the control group has.
 	Memory int64
 
+	// HugePages says in what pages Memory comes: large ones cost less to look up, which shows in large blocks. Default:
+	// small ones.
+	HugePages HugePages
+
 	// Init runs in each worker before its first task: setup.With(args), setup being
 	// made by [InitFunc]. If it fails, New fails.
 	Init Initialiser
@@ -52,6 +56,23 @@ type Options struct {
 	cpus int // that there are, for parent and workers
 }
 
+// HugePages is a kind of pages. Memory is taken and given back by the page.
+type HugePages int
+
+// The kinds of pages.
+const (
+	// SmallPages are what every system has.
+	SmallPages HugePages = iota
+
+	// TransparentHugePages are huge where the system has some, and small elsewhere. New fails if the system gives shared memory
+	// none: see /sys/kernel/mm/transparent_hugepage/shmem_enabled.
+	TransparentHugePages
+
+	// ReservedHugePages are those that the administrator has set aside: see /proc/sys/vm/nr_hugepages. When they are used up,
+	// memory is short.
+	ReservedHugePages
+)
+
 const (
 	defaultQueue = 2048
 
@@ -72,6 +93,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"Workers", int64(o.Workers), maxWorkers},
 		{"Queue", int64(o.Queue), maxSlots},
 		{"Memory", o.Memory, maxMemory},
+		{"HugePages", int64(o.HugePages), int64(ReservedHugePages)},
 		{"GOMAXPROCS", int64(o.GOMAXPROCS), 1 << 16},
 		{"GOMEMLIMIT", o.GOMEMLIMIT, 1 << 62},
 	} {

@@ -114,9 +114,13 @@ func New(o Options) (*Pool, error) {
 // build makes the memory and the books of a pool.
 func build(o Options) (*Pool, error) {
 	table, init := encodeTable(), o.Init.encode()
-	g := geometry{slots: o.Queue, workers: o.Workers, table: len(table), init: len(init), memory: o.Memory, page: pageBytes}
+	page, err := o.HugePages.size()
+	if err != nil {
+		return nil, err
+	}
+	g := geometry{slots: o.Queue, workers: o.Workers, table: len(table), init: len(init), memory: o.Memory, page: page}
 	off := g.offsets()
-	seg, err := shm.New(o.Name, off.total)
+	seg, err := o.HugePages.make(o.Name, off.total)
 	if err != nil {
 		return nil, err
 	}

@@ -40,6 +40,28 @@ func (m *mapping[In, Out]) send() {
 	}
 }
 
+// start sends the item in b as a task like any other, for values that cannot travel by the chunk.
+func (m *mapping[In, Out]) start(b *buffer[In]) {
+	c := &chunk[In, Out]{first: b.first, in: b.in, sent: true}
+	c.fut, c.err = m.f.Go(m.ctx, m.p, b.in[0])
+	m.mu.Lock()
+	late := m.stopped.Load()
+	if !late {
+		m.chunks = append(m.chunks, c)
+	}
+	m.mu.Unlock()
+	if late { // stop has not seen it
+		m.drop(c)
+		return
+	}
+	m.inFlight.Add(1)
+	if c.err != nil {
+		m.ended()
+		return
+	}
+	c.fut.whenFinished(m.onEnd)
+}
+
 // waiting reports whether there is a chunk to send.
 func (m *mapping[In, Out]) waiting() bool {
 	m.mu.Lock()
@@ -267,43 +289,4 @@ func (m *mapping[In, Out]) results(c *chunk[In, Out]) ([]Out, error) {
 	c.owned = false
 	m.mu.Unlock()
 	return m.outs, c.part.err()
-}
-
-// abandon ends what is in flight.
-func (m *mapping[In, Out]) abandon() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.stopped.Store(true)
-	for _, c := range m.chunks {
-		if c.sent && c.err == nil && c.fut == nil {
-			m.p.abandon(&c.part.promise, m.ctx.Err())
-		}
-	}
-	for _, c := range m.chunks {
-		if c.fut != nil {
-			m.p.abandon(&c.fut.promise, m.ctx.Err())
-		}
-	}
-}
-
-// stop ends the mapping and gives its memory back.
-func (m *mapping[In, Out]) stop() {
-	m.cancel()
-	m.unwatch()
-	m.abandon()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.p.mu.Lock()
-	defer m.p.mu.Unlock()
-	for _, c := range m.chunks {
-		if c.owned {
-			m.blocks = append(m.blocks, c.block)
-		}
-	}
-	for _, b := range m.blocks {
-		if m.p.phase != gone {
-			m.p.freeArgument(b)
-		}
-	}
-	m.blocks, m.chunks = nil, nil
 }

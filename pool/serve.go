@@ -161,6 +161,7 @@ func (w *worker) argument(i uint32) ([]byte, error) {
 	case distant:
 		off := binary.LittleEndian.Uint64(s.arg[:])
 		if size := uint64(len(w.store.mem)); off <= size && n <= size-off {
+			w.expose(int64(off), int64(n))
 			return w.store.mem[off : off+n : off+n], nil
 		}
 	}
@@ -178,6 +179,26 @@ func (w *worker) end(failure *remoteError) {
 	w.busy = false
 	w.finish(w.out.index, w.gen, outcome)
 	w.hold.settle(outcome == done)
+	if guarded {
+		w.hideAll()
+	}
+}
+
+// expose lets the task use its argument, which lies in the arena.
+func (w *worker) expose(off, n int64) {
+	w.far = extent{off, n}
+	w.store.show(off, n)
+}
+
+// hideAll keeps this process from what the last task had of the arena: its argument and its result.
+func (w *worker) hideAll() {
+	if w.far.n > 0 {
+		w.store.hide(w.far.off, w.far.n)
+	}
+	if b := w.out.bulky; b.Cap > 0 {
+		w.store.hide(b.Off, b.Cap)
+	}
+	w.far = extent{}
 }
 
 // finish hands the result over: truth first, then the hint. A CAS that fails says that

@@ -27,6 +27,9 @@ const (
 	refused // why stands in the boot page
 )
 
+// An extent is a part of the arena.
+type extent struct{ off, n int64 }
+
 // A worker is this process, seen as what it is for its parent.
 type worker struct {
 	index       int
@@ -49,6 +52,7 @@ type worker struct {
 	out      answer
 	contexts *contexts
 
+	far     extent // of the arena: the argument, if it lies there
 	nearby  uint64 // bytes of the last argument, if it lay beside its slot: the next may, too
 	stopped bool   // the pool wants no more
 	unrung  bool   // a report was made after which the bell was not looked at
@@ -93,6 +97,9 @@ func attachWorker(files []*os.File) (*worker, error) {
 	}
 	g, err := geometryOf(params, seg.Size())
 	if err != nil {
+		return nil, err
+	}
+	if err := g.advise(seg); err != nil {
 		return nil, err
 	}
 	if w.mem, err = view(seg.Bytes(), g); err != nil {

@@ -204,7 +204,7 @@ type arenaShape struct {
 func shapeOf(n int, page int64) arenaShape {
 	s := arenaShape{units: n, words: 2 * layout.Line}
 	s.records = layout.Align(s.words+int64(n)*8, arenaPage)
-	s.data = layout.Align(s.records+int64((n+spanUnits-1)/spanUnits)*recordBytes, page)
+	s.data = layout.Align(s.records+int64((n+spanUnits-1)/spanUnits)*recordBytes, max(page, unitBytes))
 	s.total = s.data + int64(n)*unitBytes
 	return s
 }

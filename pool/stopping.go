@@ -1,0 +1,62 @@
+package pool
+
+import "github.com/shmkit/shmkit/shm"
+
+// abandon ends what is in flight. Nothing is sent afterwards.
+func (m *mapping[In, Out]) abandon() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stopped.Store(true)
+	for _, c := range m.chunks {
+		if c.sent && c.err == nil && c.fut == nil {
+			m.p.abandon(&c.part.promise, m.ctx.Err())
+		}
+	}
+	for _, c := range m.chunks {
+		if c.fut != nil {
+			m.p.abandon(&c.fut.promise, m.ctx.Err())
+		}
+	}
+}
+
+// stop ends the mapping and gives its memory back.
+func (m *mapping[In, Out]) stop() {
+	m.cancel()
+	m.unwatch()
+	m.abandon()
+	m.mu.Lock()
+	chunks, blocks := m.chunks, m.blocks
+	m.blocks, m.chunks = nil, nil
+	m.mu.Unlock()
+	for _, c := range chunks {
+		if c.owned {
+			blocks = append(blocks, c.block)
+		}
+		m.drop(c)
+	}
+	m.giveUp(blocks)
+}
+
+// drop ends a chunk whose result nobody will see. What it was given by reference, or refers to, is freed.
+func (m *mapping[In, Out]) drop(c *chunk[In, Out]) {
+	if c.fut != nil {
+		m.p.abandon(&c.fut.promise, m.ctx.Err())
+		m.p.mu.Lock()
+		c.fut.discard()
+		m.p.mu.Unlock()
+	}
+	if !m.chunked {
+		m.f.reclaim(c.in[0])
+	}
+}
+
+// giveUp frees the memory of chunks.
+func (m *mapping[In, Out]) giveUp(blocks []shm.Block) {
+	m.p.mu.Lock()
+	defer m.p.mu.Unlock()
+	for _, b := range blocks {
+		if m.p.phase != gone {
+			m.p.freeArgument(b)
+		}
+	}
+}
