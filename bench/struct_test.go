@@ -82,7 +82,7 @@ func codecAlone(b *testing.B) {
 			return out, err
 		}
 		enc.CopyTo(buf)
-		return out, plan.Decode(buf[:enc.Size()], &out, view)
+		return out, plan.Decode(buf[:enc.Size()], &out, view, nil)
 	}
 	voteEach(b, func(t tally) (tally, error) {
 		arg, err := cross(t, true)

@@ -24,6 +24,8 @@ func BenchmarkPoolWork(b *testing.B) {
 		b.Run("channels", parallelChannels)
 	})
 	b.Run("start", startPool)
+	b.Run("block", benchBlock)
+	b.Run("bytes", benchBytes)
 	// More processes than processors must not make the whole slower.
 	b.Run("scale", func(b *testing.B) {
 		perWorkers(b, func(b *testing.B, workers int) {
