@@ -164,7 +164,11 @@ func (a *Arena) Alloc(n int64) (b Block, zero bool, err error) {
 
 func (a *Arena) alloc(n int64) (b Block, zero bool, err error) {
 	if n <= maxSmall {
-		b, err = a.allocSmall(classOfSize(n))
+		class := classOfSize(n)
+		b, ok := a.allocStashed(class)
+		if !ok {
+			b, err = a.allocSmall(class)
+		}
 		return b, false, err
 	}
 	return a.allocRun(unitsFor(n))
@@ -175,6 +179,9 @@ func (a *Arena) alloc(n int64) (b Block, zero bool, err error) {
 func (a *Arena) Free(b Block) bool {
 	if !blockWord(b.Word).held() {
 		return false
+	}
+	if freed, tried := a.freeStashed(b); tried {
+		return freed
 	}
 	if freed, own := a.freeOwn(b); own {
 		return freed

@@ -22,7 +22,7 @@ func (a *Arena) Idle() (owners []Holder) {
 func (a *Arena) unused(head int) bool {
 	r := &a.records[head/spanUnits]
 	for k := range r.words {
-		if blockWord(r.words[k].Load()).state() != blockFree {
+		if blockWord(r.words[k].Load()).held() {
 			return false
 		}
 	}

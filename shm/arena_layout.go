@@ -39,7 +39,7 @@ const (
 //	span    -> claimed          its owner, when no block in it is held
 //	claimed -> free
 //
-// A block in a span is free, held or frozen. The other units of a run or span are rest: they belong to the
+// A block in a span is free, held, frozen, or claimed by the span's owner, who keeps it for its next allocation. The other units of a run or span are rest: they belong to the
 // first, are taken after it and given back before it.
 type blockWord uint64
 

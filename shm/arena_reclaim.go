@@ -34,16 +34,22 @@ func (a *Arena) Reclaim(dead Holder) (blocks int) {
 	return blocks
 }
 
-// reclaimIn frees the blocks that a dead holder has in a span.
+// reclaimIn frees the blocks that a dead holder has in a span, and the one that it has stashed, which is nobody's.
 func (a *Arena) reclaimIn(head int, dead Holder) (blocks int) {
 	r := &a.records[head/spanUnits]
+	freed := false
 	for k := range r.words {
 		w := blockWord(r.words[k].Load())
-		if w.held() && w.holder() == dead && r.words[k].CompareAndSwap(uint64(w), uint64(w.next(blockFree, 0))) {
+		if !w.held() && w.state() != blockClaimed || w.holder() != dead ||
+			!r.words[k].CompareAndSwap(uint64(w), uint64(w.next(blockFree, 0))) {
+			continue
+		}
+		freed = true
+		if w.held() {
 			blocks++
 		}
 	}
-	if blocks > 0 {
+	if freed {
 		r.remote.Add(1)
 		a.ctl.foreign.Add(1)
 	}

@@ -20,7 +20,8 @@ type span struct {
 
 // A sizeClass is the spans that this process has of one size of block.
 type sizeClass struct {
-	open    []*span // with room; the last one is used first
+	stash   atomic.Uint64 // of one block: its record's index and its own there, plus 1; 0 if there is none. Not guarded by mu
+	open    []*span       // with room; the last one is used first
 	all     []*span
 	spare   *span  // one that was empty, and may still be
 	foreign uint32 // the control's, when all were last swept for it
@@ -105,7 +106,7 @@ func (a *Arena) own(off int64) (s *span, k int) {
 // put notes block k as free. One span without any block is kept for each class.
 func (a *Arena) put(s *span, k int) {
 	bit := uint64(1) << (k % 64)
-	if s.free[k/64]&bit != 0 {
+	if k >= s.total || s.free[k/64]&bit != 0 {
 		return
 	}
 	s.free[k/64] |= bit
@@ -280,6 +281,7 @@ func (a *Arena) Sweep() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for c := range a.classes {
+		a.emptyStash(c)
 		for i := len(a.classes[c].all) - 1; i >= 0; i-- {
 			s := a.classes[c].all[i]
 			a.sweep(s, true)

@@ -98,7 +98,7 @@ func (a *Arena) checkSpan(head, n int) error {
 	}
 	for k := range r.words {
 		w := blockWord(r.words[k].Load())
-		if w.state() > blockFrozen || w.state() == blockClaimed || w.state() != blockFree && k >= classBlocks(int(r.class.Load())) {
+		if w.state() > blockFrozen || w.state() != blockFree && k >= classBlocks(int(r.class.Load())) {
 			return fmt.Errorf("block %d of the span at unit %d is %v", k, head, w)
 		}
 	}
