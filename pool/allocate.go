@@ -72,26 +72,32 @@ func (p *Pool) awaitMemory(ctx context.Context) error {
 // argument returns a block of n bytes for an argument. Arguments leave half of the memory to results and blocks, or all tasks
 // could wait for room for what they return, behind those that have not begun.
 func (p *Pool) argument(ctx context.Context, n int64) (shm.Block, error) {
-	for {
-		p.mu.Lock()
-		if p.arguments == 0 || p.arguments+n <= p.store.Size()/2 {
-			break
-		}
-		p.mu.Unlock()
+	for !p.mayArgue(n) {
 		if err := p.awaitMemory(ctx); err != nil {
 			return shm.Block{}, err
 		}
 	}
-	p.arguments += n
-	p.mu.Unlock()
 	b, _, err := p.allocate(ctx, n)
+	p.argued(n, b)
+	return b, err
+}
+
+// mayArgue counts n bytes as taken by arguments, if these may have as many. argued must follow.
+func (p *Pool) mayArgue(n int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.arguments -= n
-	if err == nil {
-		p.arguments += b.Cap
+	if p.arguments > 0 && p.arguments+n > p.store.Size()/2 && n <= p.store.Size() { // what never fits need not wait to be told
+		return false
 	}
-	return b, err
+	p.arguments += n
+	return true
+}
+
+// argued counts b, which has no capacity if there was no room, for the n bytes that were counted.
+func (p *Pool) argued(n int64, b shm.Block) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.arguments += b.Cap - n
 }
 
 // freeArgument gives an argument's block back. The caller holds mu.
@@ -227,11 +233,25 @@ type starvation struct {
 	stuck     bool      // nothing could be, at the last look
 }
 
-// starvedFor is how long the workers wait for memory if somebody could free some and does not.
-const starvedFor = 30 * time.Second
+// starvedFor is how long the workers wait for memory if somebody could free some and does not. Tests shorten it.
+var starvedFor = 30 * time.Second
 
-// noticeHunger has a goroutine look after workers that wait for memory. The caller holds mu.
-func (p *Pool) noticeHunger(area *workerArea) {
+// free gives a block back, and leaves word of it: the parent, which has memory given back to the system, does not see what
+// workers free.
+func (w *worker) free(b shm.Block) {
+	w.store.Free(b)
+	if w.area.freed.Load() == 0 {
+		w.area.freed.Store(1) // pairs with the load in Pool.noticeMemory
+	}
+}
+
+// noticeMemory looks whether a worker has freed blocks, and has a goroutine look after workers that wait for
+// memory. The caller holds mu.
+func (p *Pool) noticeMemory(area *workerArea) {
+	if area.freed.Load() != 0 { // pairs with the store in worker.free
+		area.freed.Store(0)
+		p.soil()
+	}
 	if area.hungry.Load() == hungry && !p.starvation.relieving && p.phase < stopping { // pairs with the CAS in worker.allocate
 		p.starvation = starvation{relieving: true}
 		p.users.Add(1)

@@ -22,7 +22,7 @@ type answer struct {
 // aligned to 8 bytes at least.
 func (a *answer) room(n int64) ([]byte, error) {
 	if a.bulky.Cap != 0 { // the task failed after its result was placed
-		a.worker.store.Free(a.bulky)
+		a.worker.free(a.bulky)
 		a.bulky = shm.Block{}
 	}
 	a.slot.resLen = uint64(n)
@@ -55,12 +55,13 @@ func (a *answer) place(b shm.Block, n int64) []byte {
 	return a.worker.store.Bytes(b)[:n:n]
 }
 
-// guess returns memory for a result that is about as large as the last, none if that was small.
-func (a *answer) guess(last int64) (b shm.Block, err error) {
+// guess returns memory for a result that is about as large as the last, none if that was small or there is no room at
+// once: the result may turn out to need less.
+func (a *answer) guess(last int64) (b shm.Block) {
 	if n := guessed(last); n > 0 {
-		b, _, err = a.worker.allocate(n, notEnded)
+		b, _, _ = a.worker.store.Alloc(n)
 	}
-	return b, err
+	return b
 }
 
 // fail places an error. What does not fit is cut, down to what fits in the near space:

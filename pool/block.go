@@ -138,6 +138,9 @@ func (f *Frozen[T]) Slice() []T { return sliceOf[T](f.held("Slice")) }
 // Len returns the number of values. It panics as Slice does.
 func (f *Frozen[T]) Len() int { return lenOf[T](f.held("Len")) }
 
+// Held reports whether this process may still use the values through this handle.
+func (f *Frozen[T]) Held() bool { return f != nil && f.core != nil && f.core.state.Load() == coreHeld }
+
 // Release gives this handle up; tasks that read the values go on. It panics if it was given up before.
 func (f *Frozen[T]) Release() {
 	c := f.held("Release")

@@ -92,6 +92,7 @@ type outgoing struct {
 type cargo struct {
 	moved  []*core
 	frozen []*frozenBlock
+	files  []*shm.File // a file that is garbage is closed: these are not, until the task has ended
 }
 
 func (o *outgoing) Give(h any) (uint64, error) {
@@ -103,6 +104,7 @@ func (o *outgoing) Give(h any) (uint64, error) {
 		if err != nil {
 			return 0, err
 		}
+		o.cargo.files = append(o.cargo.files, f)
 		o.add(nil, ref{refFile, [4]uint64{uint64(uint32(r.Pid))<<32 | uint64(uint32(r.Fd)), r.Dev, r.Ino, uint64(r.Size)}})
 		return uint64(len(o.refs) - 1), nil
 	}
@@ -111,11 +113,11 @@ func (o *outgoing) Give(h any) (uint64, error) {
 	if err := o.mayGive(c, b.frozen()); err != nil {
 		return 0, err
 	}
-	kind := refBlock
 	if b.frozen() {
-		kind = refFrozen
+		o.add(c, blockRef(refFrozen, c.block, c.size))
+	} else {
+		o.add(c, ref{kind: refBlock}) // load says the rest: until then another call may be given the block
 	}
-	o.add(c, blockRef(kind, c.block, c.size))
 	return uint64(len(o.refs) - 1), nil
 }
 
@@ -131,7 +133,7 @@ func (o *outgoing) mayGive(c *core, frozen bool) error {
 	case c.keeper != keeper(o.p):
 		return errors.New("the block belongs to another pool")
 	case c.state.Load() != coreHeld:
-		return fmt.Errorf("the block of %d bytes %s", c.size, coreStates[c.state.Load()])
+		return c.unavailable()
 	}
 	for _, other := range o.cores {
 		if other == c && !frozen {
@@ -149,33 +151,48 @@ func (o *outgoing) Borrow(uint64) ([]byte, error) { panic("pool: an argument is 
 
 // load hands the blocks to the task in slot i, whose argument is in dst, or none of them. The caller holds mu.
 func (o *outgoing) load(i uint32, dst []byte) error {
-	p := o.p
-	e := &p.entries[i]
+	o.p.entries[i].cargo = &o.cargo
 	for k, c := range o.cores {
+		var err error
 		switch o.refs[k].kind {
+		case refBlock:
+			err = o.move(i, k, c, dst)
 		case refFrozen:
-			c.shared.readers++
-			o.cargo.frozen = append(o.cargo.frozen, c.shared)
-			continue
-		case refFile:
-			continue
+			err = o.share(c)
 		}
-		if !c.state.CompareAndSwap(coreHeld, coreMoved) {
-			e.cargo = &o.cargo
-			p.takeBack(i)
-			return fmt.Errorf("the block of %d bytes %s", c.size, coreStates[c.state.Load()])
+		if err != nil {
+			o.p.takeBack(i)
+			return err
 		}
-		o.cargo.moved = append(o.cargo.moved, c)
-		p.blocks--
-		b, ok := p.store.Give(c.block, taskHolder(i))
-		if !ok {
-			p.corrupted("block at %d was changed by somebody who does not hold it", c.block.Off)
-			continue
-		}
-		c.block = b
-		putRef(dst, k, blockRef(refBlock, b, c.size))
 	}
-	e.cargo = &o.cargo
+	return nil
+}
+
+// move hands one block over: since mayGive another call may have been faster.
+func (o *outgoing) move(i uint32, k int, c *core, dst []byte) error {
+	if !c.state.CompareAndSwap(coreHeld, coreMoved) {
+		return c.unavailable()
+	}
+	o.p.blocks--
+	b, ok := o.p.store.Give(c.block, taskHolder(i))
+	if !ok {
+		o.p.corrupted("block at %d was changed by somebody who does not hold it", c.block.Off)
+		return fmt.Errorf("the block of %d bytes was changed by somebody who does not hold it: %w", c.size, ErrCorrupted)
+	}
+	c.block = b
+	o.cargo.moved = append(o.cargo.moved, c)
+	putRef(dst, k, blockRef(refBlock, b, c.size))
+	return nil
+}
+
+// share makes the task a reader of a frozen block. Whoever releases its handle from now on waits for mu, and leaves the block
+// to the task.
+func (o *outgoing) share(c *core) error {
+	if c.state.Load() != coreHeld {
+		return c.unavailable()
+	}
+	c.shared.readers++
+	o.cargo.frozen = append(o.cargo.frozen, c.shared)
 	return nil
 }
 

@@ -43,6 +43,11 @@ func (c *core) check(what, kind string) {
 	}
 }
 
+// unavailable is why a core cannot be handed over.
+func (c *core) unavailable() error {
+	return fmt.Errorf("the block of %d bytes %s", c.size, coreStates[c.state.Load()])
+}
+
 // become takes a held core to another state, and panics if somebody else was faster.
 func (c *core) become(what, kind string, state uint32) {
 	if !c.state.CompareAndSwap(coreHeld, state) {

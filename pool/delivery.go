@@ -54,13 +54,6 @@ func (p *Pool) receive(i uint32, m *member, src []byte) (d *delivery, body []byt
 			d.goods.cores = append(d.goods.cores, it.core)
 		}
 	}
-	if d.goods.cores != nil {
-		d.cleanup = runtime.AddCleanup(d, func(g *goods) {
-			g.p.mu.Lock()
-			defer g.p.mu.Unlock()
-			g.drop()
-		}, d.goods)
-	}
 	return d, body, nil
 }
 
@@ -69,10 +62,13 @@ var errNotHeld = errors.New("the worker returned a block that its task did not h
 // takeOver takes one block over.
 func (p *Pool) takeOver(i uint32, m *member, r ref) (it item, err error) {
 	b, size := r.block()
-	if size < 0 || size > b.Cap {
+	if size < 0 || size > b.Cap || b.Cap == 0 { // there is no block without capacity
 		return it, errNotHeld
 	}
 	if f := p.entries[i].cargo.reads(b.Off); f != nil && r.kind == refFrozen {
+		if size > f.block.Cap {
+			return it, errNotHeld
+		}
 		f.readers++
 		it.core = &core{keeper: p, block: f.block, size: size, shared: f}
 		return it, nil
@@ -122,6 +118,17 @@ func (d *delivery) lent() (n int) {
 		}
 	}
 	return n
+}
+
+// mayBeForgotten has the blocks freed when the garbage collector finds that nobody can take them any more.
+func (d *delivery) mayBeForgotten() {
+	if d != nil && d.goods.cores != nil {
+		d.cleanup = runtime.AddCleanup(d, func(g *goods) {
+			g.p.mu.Lock()
+			defer g.p.mu.Unlock()
+			g.drop()
+		}, d.goods)
+	}
 }
 
 // copyLent copies what was lent. The memory stays mapped meanwhile.
@@ -175,10 +182,15 @@ func (d *delivery) taken(err error) {
 	p := d.goods.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil {
-		d.goods.drop()
+	if err == nil {
+		d.goods.cores = nil
+		for _, it := range d.items {
+			if it.core != nil { // the value does not mention it
+				d.goods.cores = append(d.goods.cores, it.core)
+			}
+		}
 	}
-	d.goods.cores = nil
+	d.goods.drop()
 }
 
 // discard frees what a result that nobody will wait for refers to. The caller holds mu.

@@ -11,12 +11,26 @@
 //		y, err := square.Call(ctx, p, 12)
 //	}
 //
+// # Large data
+//
+// A [Block] is an array in shared memory that changes hands: to a task and back nothing is copied, whatever its size. A
+// [Frozen] is read by any number of tasks at once. A slice is copied once on its way to a task, which sees the copy in
+// place, and twice on its way back, or once if it was made by [MakeResult]. A *shm.File in an argument lets workers read a
+// file that this process has opened, all the same pages.
+//
+// All of that lies in memory of which Options.Memory bounds the size. Who wants some waits while there is no
+// room. What cannot fit ever, and tasks that wait for each other's memory, get an error.
+//
 // # Guarantees
 //
 // Every accepted task ends exactly once, with a result or with an error. It runs at most
 // once. A worker may be killed at any instruction: tasks that wait are run by others,
 // finished ones keep their results, and the one it ran fails with [*WorkerDiedError].
 // Workers never outlive their parent, SIGKILL of the parent included.
+//
+// A block has one holder: this process or a task. It moves when the task is accepted, comes back if the task never ran, and is
+// freed with a task that does not return it, or that dies. What a dead worker held is freed. So is the memory that
+// waits for whoever comes next, after a second or two.
 //
 // Tasks and results cross in shared memory; while there is work, nobody makes a system
 // call. A pool without work makes none either. The memory is anonymous: nothing is
@@ -32,6 +46,10 @@
 // from standard input. A task may start processes and goroutines of its own; those that
 // outlive it are its own affair. A running task whose caller has gone is asked to end by
 // its context.
+//
+// A slice of a block that is used after the block was handed over or released sees what others do there. With SHMKIT_GUARD=1
+// in the environment of the program it faults instead, in the process that is at fault, and the traceback shows the
+// line: at the price of 64 KiB for each block and a system call or two for each hand-over.
 //
 // The race detector does not see shared memory; slices that a task is given are
 // shared with nobody but the parent that waits.

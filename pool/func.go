@@ -257,10 +257,7 @@ func (f *Function[In, Out]) reply(out *answer) error {
 
 // replyCBOR encodes a result that is as large as the last one where it stays.
 func (f *Function[In, Out]) replyCBOR(out *answer) error {
-	b, err := out.guess(f.outSize.Load())
-	if err != nil {
-		return err
-	}
+	b := out.guess(f.outSize.Load())
 	enc, err := f.out.PrepareIn(&f.res, nil, out.worker.store.Bytes(b))
 	if err == nil && enc.InPlace() {
 		f.outSize.Store(int64(enc.Size()))
@@ -268,7 +265,7 @@ func (f *Function[In, Out]) replyCBOR(out *answer) error {
 		return nil
 	}
 	if b.Cap > 0 {
-		out.worker.store.Free(b)
+		out.worker.free(b)
 	}
 	if err != nil {
 		return fmt.Errorf("encode result: %w", err)

@@ -85,6 +85,9 @@ const (
 
 // newFuture returns a new future. The caller holds mu.
 func newFuture[Out any](o *origin) *Future[Out] {
+	if o.def.lends { // blocks go with the last who could ask for them: that must not be who keeps another's future
+		return &Future[Out]{promise: promise{origin: o}}
+	}
 	s, ok := o.slab.(*slab[Out])
 	if !ok {
 		s = &slab[Out]{}

@@ -73,7 +73,7 @@ func (h *holdings) newCore(ctx context.Context, task int, size int64) (*core, er
 	}
 	c := &core{keeper: h, block: b, size: size, own: true}
 	if err := h.enter(task); err != nil {
-		h.w.store.Free(b)
+		h.w.free(b)
 		return nil, err
 	}
 	defer h.mu.Unlock()
@@ -96,7 +96,7 @@ func (h *holdings) release(c *core) {
 		h.w.store.hide(c.block.Off, c.block.Cap)
 		return
 	}
-	h.w.store.Free(c.block)
+	h.w.free(c.block)
 }
 
 func (h *holdings) freeze(c *core) *core {
@@ -200,14 +200,14 @@ func (h *holdings) settle(delivered bool) {
 	for _, c := range h.cores {
 		was := c.state.Swap(coreExpired)
 		if c.own && (was == coreHeld || was == coreMoved && !delivered) {
-			h.w.store.Free(c.block)
+			h.w.free(c.block)
 		} else if was != coreReleased {
 			h.w.store.hide(c.block.Off, c.block.Cap)
 		}
 	}
 	for _, l := range h.lent {
 		if !l.placed || !delivered {
-			h.w.store.Free(l.block)
+			h.w.free(l.block)
 		} else {
 			h.w.store.hide(l.block.Off, l.block.Cap)
 		}
@@ -248,7 +248,7 @@ func (h *holdings) lend(ctx context.Context, task int, size int64) ([]byte, erro
 		return nil, err
 	}
 	if err := h.enter(task); err != nil {
-		h.w.store.Free(b)
+		h.w.free(b)
 		return nil, err
 	}
 	defer h.mu.Unlock()

@@ -67,10 +67,11 @@ type workerArea struct {
 	sweep     atomic.Uint32 // 1: give up spans without blocks before you sleep; cleared by the worker
 	_         [layout.Line - 16]byte
 
-	// Written by the worker; hungry by the parent too.
+	// Written by the worker; hungry and freed by the parent too.
 	status atomic.Uint32 // a bootStatus
 	hungry atomic.Uint32 // an appetite
-	_      [layout.Line - 8]byte
+	freed  atomic.Uint32 // 1: it has freed blocks; cleared by the parent
+	_      [layout.Line - 12]byte
 
 	// batch holds the slots, plus 1, that the worker has taken from the ready ring and
 	// not begun. Written by the worker, read by others that have no work.

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 
 	"github.com/shmkit/shmkit/internal/codec"
 	"github.com/shmkit/shmkit/shm"
@@ -51,7 +52,7 @@ func (p *Pool) submitParcel(ctx context.Context, pr *promise, out []byte, a *par
 		if err := a.refs.load(i, dst); err != nil {
 			p.freeArgument(p.entries[i].block)
 			p.entries[i].block = shm.Block{}
-			return p.giveBack(i, err)
+			return p.giveBack(i, fmt.Errorf("%s: hand over: %w", pr.def.name, err))
 		}
 	}
 	p.accept(ctx, pr, i, out)
@@ -79,12 +80,13 @@ func (p *Pool) put(i uint32, n int64, a *parcel) []byte {
 	return dst
 }
 
-// writeDistant places an argument in the arena.
+// writeDistant places an argument in the arena. The pool stays entered for the parcel: whatever becomes of it, its memory
+// has to be given back.
 func (p *Pool) writeDistant(ctx context.Context, n int64, a *parcel) error {
 	if err := p.enter(); err != nil {
 		return err
 	}
-	defer p.users.Done()
+	a.users++
 	b, err := p.argument(ctx, n)
 	if err == nil {
 		a.block = b
@@ -111,17 +113,15 @@ func (p *Pool) guess(last int64, a *parcel) []byte {
 		return nil
 	}
 	a.users++
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.arguments > 0 && p.arguments+n > p.store.Size()/2 {
+	if !p.mayArgue(n) {
 		return nil
 	}
 	got, _, err := p.store.Alloc(n)
+	p.argued(n, got)
 	if err != nil {
 		return nil
 	}
 	a.block = got
-	p.arguments += got.Cap
 	return p.store.Bytes(got)
 }
 

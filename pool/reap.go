@@ -25,7 +25,7 @@ func (p *Pool) reap() (n int) {
 			p.report(m)
 		}
 		n += p.reapFrom(m)
-		p.noticeHunger(&p.mem.workers[m.index])
+		p.noticeMemory(&p.mem.workers[m.index])
 	}
 	if p.unhinted {
 		p.rehint()
@@ -171,7 +171,7 @@ const copyHere = 32 << 10
 func (p *Pool) collectDistant(i uint32, m *member, pr *promise, out []byte, n uint64, isError bool) bool {
 	res := &p.mem.slots[i].res
 	off, word := binary.LittleEndian.Uint64(res[:]), binary.LittleEndian.Uint64(res[8:])
-	if n > math.MaxInt64 || off > math.MaxInt64 {
+	if n == 0 || n > math.MaxInt64 || off > math.MaxInt64 { // no result of 0 bytes is there
 		return false
 	}
 	b, err := p.store.Find(int64(off), int64(n), word)
@@ -203,8 +203,11 @@ func (p *Pool) collectRefs(i uint32, m *member, pr *promise, src []byte, b shm.B
 	if err != nil {
 		err = fmt.Errorf("%s: take result: %w", p.entries[i].def.name, err)
 	}
+	if pr != nil && (pr.more == nil || pr.more.wake == nil) { // a Call sees to its result itself
+		refs.mayBeForgotten()
+	}
 	if b.Cap == 0 {
-		body = append([]byte(nil), body...) // the slot is somebody else's soon
+		body = append(make([]byte, 0, len(body)), body...) // the slot is somebody else's soon
 	}
 	p.retire(i)
 	p.finishTaking(pr, len(body)+refs.lent(), func() ([]byte, *delivery, error) {
@@ -212,7 +215,7 @@ func (p *Pool) collectRefs(i uint32, m *member, pr *promise, src []byte, b shm.B
 			return nil, refs, err
 		}
 		if b.Cap > 0 {
-			body = append([]byte(nil), body...)
+			body = append(make([]byte, 0, len(body)), body...)
 		}
 		refs.copyLent()
 		return body, refs, nil

@@ -29,6 +29,7 @@ func init() {
 		"os.ErrDeadlineExceeded": os.ErrDeadlineExceeded, "errors.ErrUnsupported": errors.ErrUnsupported,
 		"context.Canceled": context.Canceled, "context.DeadlineExceeded": context.DeadlineExceeded,
 		"pool.ErrTooLarge": ErrTooLarge, "pool.ErrClosed": ErrClosed, "shm.ErrNoMemory": shm.ErrNoMemory,
+		"shm.ErrTruncated": shm.ErrTruncated,
 	} {
 		addSentinel(name, err)
 	}

@@ -1,6 +1,10 @@
 package pool
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/shmkit/shmkit/shm"
+)
 
 // Stats is what a pool has done, as numbers that do not change any more.
 type Stats struct {
@@ -26,6 +30,17 @@ func (p *Pool) Stats() Stats {
 		}
 	}
 	return s
+}
+
+// Memory says what is in the pool's memory: blocks, and the arguments and results that are too large for a slot. It looks at
+// every part of it that was ever used. After Close it is zero.
+func (p *Pool) Memory() shm.ArenaStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.phase == gone {
+		return shm.ArenaStats{}
+	}
+	return p.store.Stats()
 }
 
 // Sub returns what happened between an earlier snapshot and this one; Workers and Outstanding

@@ -73,6 +73,7 @@ func (p *Pool) prepare(m *member) {
 	}
 	area.sweep.Store(0)
 	area.hungry.Store(sated)
+	area.freed.Store(0)
 	area.status.Store(uint32(starting))
 	p.starts++
 }

@@ -4,6 +4,8 @@
 //   - A [Segment] is anonymous shared memory: [New] makes it, its descriptor goes to
 //     a child process, and [Attach] maps it there. [NewHuge] and [Segment.AdviseHuge]
 //     give it huge pages.
+//   - An [Arena] hands out blocks of such memory to several processes, each of which may die at
+//     any instruction.
 //   - A [File] is a regular file, mapped read-only: every process that maps it
 //     reads the same pages. [File.Ref] names it to another process, which maps it with
 //     [OpenRef] whatever its path leads to by then.

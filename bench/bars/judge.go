@@ -35,5 +35,8 @@ func (r row) judge(medians map[string]float64) verdict {
 		v.bar += fmt.Sprintf(" or %g ns", r.bar.floor)
 		v.ok = v.ok || figure <= r.bar.floor
 	}
+	if r.bar.factor == 0 {
+		v.bar = fmt.Sprintf("<= %g ns", r.bar.floor)
+	}
 	return v
 }

@@ -45,6 +45,10 @@ var rows = []row{
 	{"Pool/parallel/W=2", "Pool/parallel/channels", bar{factor: 0.9}, calls},
 	{"Pool/parallel/W=2 p99-ns", "Pool/parallel/W=2 p50-ns", bar{factor: 20}, calls},
 	{"Pool/start", "Limit/re-exec", bar{factor: 3}, starts},
+	{"Pool/block/1GiB", "Pool/block/64B", bar{factor: 1.2}, "20000x"},
+	{"Pool/bytes/64MiB/plain", "Pool/bytes/64MiB/three-copies", bar{factor: 1.3}, "10x"},
+	{"Pool/bytes/64MiB/in-place", "Pool/bytes/64MiB/two-copies", bar{factor: 1.3}, "10x"},
+	{"Arena/alloc-free", "Arena/malloc", bar{floor: 60}, items},
 }
 
 // figures are all that the row needs.
