@@ -3,10 +3,9 @@ package pool
 import (
 	"context"
 	"errors"
-	"fmt"
+	"runtime"
 	"time"
 
-	"github.com/shmkit/shmkit/internal/sys"
 	"github.com/shmkit/shmkit/shm"
 )
 
@@ -26,12 +25,15 @@ const retryEvery = 10 * time.Millisecond
 
 // allocate returns a block of n bytes, and whether it is known to be zero, once there is room. The caller has entered.
 func (p *Pool) allocate(ctx context.Context, n int64) (b shm.Block, zero bool, err error) {
-	for trimmed := false; ; {
+	for trimmed, collected := false, false; ; {
 		b, zero, err = p.store.Alloc(n)
 		switch {
 		case errors.Is(err, shm.ErrNoMemory) && !trimmed:
 			p.store.TrimAll() // what is kept for whoever comes next
 			trimmed = true
+		case errors.Is(err, shm.ErrArenaFull) && !collected && p.forgettable.Load() > 0:
+			runtime.GC() // blocks in futures that nobody can wait for any more
+			collected = true
 		case !errors.Is(err, shm.ErrArenaFull):
 			return b, zero, err
 		default:
@@ -174,160 +176,4 @@ func (p *Pool) askToSweep() (asked bool) {
 		}
 	}
 	return asked
-}
-
-// An appetite says whether a worker waits for memory.
-type appetite = uint32
-
-const (
-	sated  appetite = iota
-	hungry          // stored by the worker
-	denied          // stored by the parent, over hungry: it waits in vain
-)
-
-// errStarved is what a task gets that waited for memory in vain.
-var errStarved = errors.New("nothing will be freed: every task that runs waits for memory, or none was freed for a long time")
-
-// longestStep bounds the time between two looks of a worker that waits for memory.
-const (
-	shortestStep = 200 * time.Microsecond
-	longestStep  = 10 * time.Millisecond
-)
-
-// allocate returns a block of n bytes for a task, and whether it is known to be zero, once there is room. ended says why
-// nobody wants it any more.
-func (w *worker) allocate(n int64, ended func() error) (b shm.Block, zero bool, err error) {
-	b, zero, err = w.store.Alloc(n)
-	if !errors.Is(err, shm.ErrArenaFull) {
-		return b, zero, err
-	}
-	w.waiting.Lock() // one at a time says that this worker is hungry
-	defer w.waiting.Unlock()
-	defer w.area.hungry.Store(sated)
-	for step := shortestStep; ; step = min(2*step, longestStep) {
-		w.store.Sweep()
-		if b, zero, err = w.store.Alloc(n); !errors.Is(err, shm.ErrArenaFull) {
-			return b, zero, err
-		}
-		if err := ended(); err != nil {
-			return shm.Block{}, false, err
-		}
-		if w.area.hungry.CompareAndSwap(sated, hungry) { // a full fence before the look at the bell
-			w.bell.ring()
-		} else if w.area.hungry.Load() == denied {
-			return shm.Block{}, false, fmt.Errorf("%w: %w", err, errStarved)
-		}
-		sys.FutexWait(&w.area.hungry, hungry, step)
-	}
-}
-
-// notEnded is for those who wait whatever happens.
-func notEnded() error { return nil }
-
-// starvation is what the parent knows of workers that wait for memory.
-type starvation struct {
-	relieving bool
-	freeings  uint64 // when the workers were last looked at
-	endings   uint64
-	since     time.Time // nothing was freed
-	stuck     bool      // nothing could be, at the last look
-}
-
-// starvedFor is how long the workers wait for memory if somebody could free some and does not. Tests shorten it.
-var starvedFor = 30 * time.Second
-
-// free gives a block back, and leaves word of it: the parent, which has memory given back to the system, does not see what
-// workers free.
-func (w *worker) free(b shm.Block) {
-	w.store.Free(b)
-	if w.area.freed.Load() == 0 {
-		w.area.freed.Store(1) // pairs with the load in Pool.noticeMemory
-	}
-}
-
-// noticeMemory looks whether a worker has freed blocks, and has a goroutine look after workers that wait for
-// memory. The caller holds mu.
-func (p *Pool) noticeMemory(area *workerArea) {
-	if area.freed.Load() != 0 { // pairs with the store in worker.free
-		area.freed.Store(0)
-		p.soil()
-	}
-	if area.hungry.Load() == hungry && !p.starvation.relieving && p.phase < stopping { // pairs with the CAS in worker.allocate
-		p.starvation = starvation{relieving: true}
-		p.users.Add(1)
-		go p.relieve()
-	}
-}
-
-// relieve helps workers that wait for memory, until there is none: it has spans given up, and ends the wait of
-// one whenever they wait for each other.
-func (p *Pool) relieve() {
-	defer p.users.Done()
-	ticks := time.NewTicker(retryEvery)
-	defer ticks.Stop()
-	for {
-		p.store.Sweep()
-		p.askToSweep()
-		if !p.decideHunger() {
-			return
-		}
-		select {
-		case <-ticks.C:
-		case <-p.quit:
-		}
-	}
-}
-
-// decideHunger reports whether there are workers that wait for memory.
-func (p *Pool) decideHunger() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var last *workerArea
-	if p.phase < stopping && p.broken == nil {
-		p.reap()
-		for _, m := range p.members {
-			if area := &p.mem.workers[m.index]; area.hungry.Load() == hungry {
-				last = area
-			}
-		}
-	}
-	s := &p.starvation
-	if last == nil {
-		s.relieving = false
-		return false
-	}
-	stuck := p.deadlocked()
-	if s.freeings != p.freeings || s.endings != p.endings || s.since.IsZero() {
-		s.freeings, s.endings, s.since, stuck = p.freeings, p.endings, time.Now(), false
-	}
-	if stuck && s.stuck || time.Since(s.since) > starvedFor {
-		if last.hungry.CompareAndSwap(hungry, denied) {
-			sys.FutexWake(&last.hungry, 1)
-		}
-		s.since, stuck = time.Now(), false
-	}
-	s.stuck = stuck
-	return true
-}
-
-// deadlocked reports whether nothing will be freed: every task that runs waits for memory, none has just ended, and the
-// program holds no blocks. The caller holds mu.
-func (p *Pool) deadlocked() bool {
-	if p.blocks > 0 || p.copying > 0 {
-		return false
-	}
-	for i := range p.entries {
-		if !p.entries[i].live {
-			continue
-		}
-		w := word(p.mem.slots[i].word.Load())
-		if w.state() == queued {
-			continue
-		}
-		m := p.memberOf(w.worker())
-		if w.state() != running || m == nil || p.mem.workers[m.index].hungry.Load() != hungry {
-			return false
-		}
-	}
-	return true
 }

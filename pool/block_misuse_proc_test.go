@@ -114,7 +114,7 @@ func TestReleaseAtOnce(t *testing.T) {
 // What a goroutine that outlives its task does with the task's blocks harms nobody.
 func TestHandlesOutliveTheirTask(t *testing.T) {
 	p := start(t, Options{Workers: 1})
-	in := load(t, p, "outlive", 10)
+	in := laden(t, p, "outlive", 10)
 	in.Own.B2 = newWords(t, p, 10)
 	_, err := haul.Call(t.Context(), p, in)
 	require.NoError(t, err)
@@ -139,14 +139,14 @@ type latched struct {
 func TestTypesOfBlocks(t *testing.T) {
 	p := start(t, Options{Workers: 1})
 	for want, make := range map[string]func(){
-		"bool":            func() { NewBlock[bool](t.Context(), p, 1) },
-		"*int":            func() { TryNewBlock[*int](p, 1) },
-		"string":          func() { NewBlock[struct{ S string }](t.Context(), p, 1) },
-		"[]int":           func() { NewBlock[[]int](t.Context(), p, 1) },
-		"sync.Mutex":      func() { NewBlock[latched](t.Context(), p, 1) },
-		"has no bytes":    func() { NewBlock[struct{}](t.Context(), p, 1) },
-		"block of [0]int": func() { NewBlock[[0]int](t.Context(), p, 1) },
-		"map[int]int":     func() { MakeResult[map[int]int](t.Context(), 1) },
+		"bool":                 func() { NewBlock[bool](t.Context(), p, 1) },
+		"*int":                 func() { TryNewBlock[*int](p, 1) },
+		"string":               func() { NewBlock[struct{ S string }](t.Context(), p, 1) },
+		"[]int":                func() { NewBlock[[]int](t.Context(), p, 1) },
+		"latched.mu is a lock": func() { NewBlock[latched](t.Context(), p, 1) },
+		"has no bytes":         func() { NewBlock[struct{}](t.Context(), p, 1) },
+		"block of [0]int":      func() { NewBlock[[0]int](t.Context(), p, 1) },
+		"map[int]int":          func() { MakeResult[map[int]int](t.Context(), 1) },
 	} {
 		text := panicOf(make)
 		require.Contains(t, text, "pool: block of ")
@@ -171,16 +171,15 @@ type (
 // Func refuses blocks where they cannot be found, and those of types that cannot be.
 func TestFuncRefusesBlocks(t *testing.T) {
 	for want, register := range map[string]func(){
-		"Many":         func() { Func("refused", func(context.Context, inSlice) (int, error) { return 0, nil }) },
-		"ByName":       func() { Func("refused", func(context.Context, int) (inMap, error) { return inMap{}, nil }) },
-		"Deep.Flags":   func() { Func("refused", func(context.Context, inNested) (int, error) { return 0, nil }) },
-		"bool":         func() { Func("refused", func(context.Context, *Block[bool]) (int, error) { return 0, nil }) },
-		"has no bytes": func() { Func("refused", func(context.Context, int) (*Block[none], error) { return nil, nil }) },
-		"sync.Mutex":   func() { Func("refused", func(context.Context, int) (*Block[latched], error) { return nil, nil }) },
-		"a Block":      func() { Func("refused", func(context.Context, Block[int]) (int, error) { return 0, nil }) },
+		"Many":                 func() { Func("refused", func(context.Context, inSlice) (int, error) { return 0, nil }) },
+		"ByName":               func() { Func("refused", func(context.Context, int) (inMap, error) { return inMap{}, nil }) },
+		"Deep.Flags":           func() { Func("refused", func(context.Context, inNested) (int, error) { return 0, nil }) },
+		"bool":                 func() { Func("refused", func(context.Context, *Block[bool]) (int, error) { return 0, nil }) },
+		"has no bytes":         func() { Func("refused", func(context.Context, int) (*Block[none], error) { return nil, nil }) },
+		"latched.mu is a lock": func() { Func("refused", func(context.Context, int) (*Block[latched], error) { return nil, nil }) },
+		"Block[int].core":      func() { Func("refused", func(context.Context, Block[int]) (int, error) { return 0, nil }) },
 	} {
 		text := panicOf(register)
-		t.Log(text)
 		require.Contains(t, text, `pool: Func "refused"`)
 		require.Contains(t, text, want)
 	}

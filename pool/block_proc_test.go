@@ -15,9 +15,12 @@ func newWords(t testing.TB, p *Pool, n int) *Block[uint64] {
 	b, err := NewBlock[uint64](t.Context(), p, n)
 	require.NoError(t, err)
 	require.Equal(t, n, b.Len())
-	for i, x := range b.Slice() {
-		require.Zero(t, x)
-		b.Slice()[i] = uint64(3*i + 1)
+	words := b.Slice()
+	for i, x := range words {
+		if x != 0 {
+			require.Zero(t, x, "word %d of %d", i, n)
+		}
+		words[i] = uint64(3*i + 1)
 	}
 	return b
 }

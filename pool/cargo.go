@@ -213,6 +213,14 @@ func (p *Pool) takeBack(i uint32) {
 	p.unload(i)
 }
 
+// withdraw returns the blocks of a task that waits, and keeps workers from it. The slot stays taken. The caller holds mu.
+func (p *Pool) withdraw(i uint32) {
+	gen := p.entries[i].gen
+	if p.mem.slots[i].word.CompareAndSwap(uint64(makeWord(queued, 0, gen)), uint64(makeWord(free, 0, gen))) {
+		p.takeBack(i)
+	}
+}
+
 // unload frees the blocks of a task that has run, those aside that it has returned. It returns how many. The
 // caller holds mu.
 func (p *Pool) unload(i uint32) (freed int) {

@@ -30,6 +30,8 @@ type item struct {
 type goods struct {
 	p     *Pool
 	cores []*core // nil once they were taken
+
+	forgettable bool // and counted as such
 }
 
 // receive takes over what a result refers to: it was in slot i, src is the table and the value. Nothing of what the worker has
@@ -122,13 +124,16 @@ func (d *delivery) lent() (n int) {
 
 // mayBeForgotten has the blocks freed when the garbage collector finds that nobody can take them any more.
 func (d *delivery) mayBeForgotten() {
-	if d != nil && d.goods.cores != nil {
-		d.cleanup = runtime.AddCleanup(d, func(g *goods) {
-			g.p.mu.Lock()
-			defer g.p.mu.Unlock()
-			g.drop()
-		}, d.goods)
+	if d == nil || d.goods.cores == nil {
+		return
 	}
+	d.goods.forgettable = true
+	d.goods.p.forgettable.Add(1)
+	d.cleanup = runtime.AddCleanup(d, func(g *goods) {
+		g.p.mu.Lock()
+		defer g.p.mu.Unlock()
+		g.drop()
+	}, d.goods)
 }
 
 // copyLent copies what was lent. The memory stays mapped meanwhile.
@@ -173,7 +178,16 @@ func (g *goods) drop() {
 		g.p.free(c.block)
 		g.p.letGo()
 	}
+	g.forget()
+}
+
+// forget says that nothing is left to be taken. The caller holds mu.
+func (g *goods) forget() {
 	g.cores = nil
+	if g.forgettable {
+		g.forgettable = false
+		g.p.forgettable.Add(-1)
+	}
 }
 
 // taken says that the program has the handles now, unless err says why it has not.

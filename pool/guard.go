@@ -65,6 +65,8 @@ func (s *store) hide(off, n int64) {
 func (s *store) protect(off, n int64, access, readOnly sys.Access) {
 	page := int64(os.Getpagesize())
 	from, to := off&^(page-1), layout.Align(off+n, page)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	err := sys.Protect(s.mem[from:to], access)
 	if err == nil && s.readOnly != nil {
 		err = sys.Protect(s.readOnly[from:to], readOnly)

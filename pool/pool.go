@@ -29,8 +29,11 @@ type Pool struct {
 
 	origins []origin // one for each registered function
 
-	spinning atomic.Bool   // one goroutine at a time spins for results
-	soiled   atomic.Bool   // tidy will come
+	spinning atomic.Bool // one goroutine at a time spins for results
+	soiled   atomic.Bool // tidy will come
+
+	forgettable atomic.Int64 // results with blocks that nobody has waited for
+
 	parked   atomic.Int64  // goroutines that sleep until a result comes, or are woken and do not run yet
 	kick     chan struct{} // wakes the reaper; has room for one
 	idle     chan struct{} // closed when a closing pool has nothing left to do
@@ -267,6 +270,7 @@ func (p *Pool) failAll(err error) {
 	for i := range p.entries {
 		e := &p.entries[i]
 		if e.live && e.task != nil {
+			p.withdraw(uint32(i))
 			p.failed += e.task.items()
 			e.task.fail(err)
 			e.task = nil

@@ -166,8 +166,7 @@ func (p *Pool) conclude(pr *promise, raw []byte, refs *delivery, err error) {
 // copyHere is the size up to which a result is copied under the lock.
 const copyHere = 32 << 10
 
-// collectDistant takes a result from the arena; a large one is copied by a goroutine of its own, so that nobody
-// waits for it but its task.
+// collectDistant takes a result from the arena.
 func (p *Pool) collectDistant(i uint32, m *member, pr *promise, out []byte, n uint64, isError bool) bool {
 	res := &p.mem.slots[i].res
 	off, word := binary.LittleEndian.Uint64(res[:]), binary.LittleEndian.Uint64(res[8:])
@@ -182,18 +181,13 @@ func (p *Pool) collectDistant(i uint32, m *member, pr *promise, out []byte, n ui
 	if !ok {
 		return false
 	}
-	src := p.store.Bytes(b)
+	src := p.store.Bytes(b)[:n:n]
 	if !isError && p.entries[i].def.lends {
-		p.collectRefs(i, m, pr, src[:n:n], b)
+		p.collectRefs(i, m, pr, src, b)
 		return true
 	}
 	p.retire(i)
-	p.finishTaking(pr, int(n), func() (raw []byte, refs *delivery, err error) {
-		if pr != nil {
-			raw, err = pr.def.take(out, src[:n:n], isError)
-		}
-		return raw, nil, err
-	}, b)
+	p.take(taking{pr: pr, src: src, out: out, isError: isError, block: b}, len(src))
 	return true
 }
 
@@ -206,49 +200,72 @@ func (p *Pool) collectRefs(i uint32, m *member, pr *promise, src []byte, b shm.B
 	if pr != nil && (pr.more == nil || pr.more.wake == nil) { // a Call sees to its result itself
 		refs.mayBeForgotten()
 	}
+	t := taking{pr: pr, src: body, refs: refs, err: err, block: b}
 	if b.Cap == 0 {
-		body = append(make([]byte, 0, len(body)), body...) // the slot is somebody else's soon
+		t.src, t.private = append(make([]byte, 0, len(body)), body...), true // the slot is somebody else's soon
 	}
 	p.retire(i)
-	p.finishTaking(pr, len(body)+refs.lent(), func() ([]byte, *delivery, error) {
-		if err != nil || pr == nil {
-			return nil, refs, err
-		}
-		if b.Cap > 0 {
-			body = append(make([]byte, 0, len(body)), body...)
-		}
-		refs.copyLent()
-		return body, refs, nil
-	}, b)
+	p.take(t, len(body)+refs.lent())
 }
 
-// finishTaking ends a task with what take copies, n bytes in all, and frees the block b, if it has a capacity. Much is copied by
-// a goroutine of its own.
-func (p *Pool) finishTaking(pr *promise, n int, take func() ([]byte, *delivery, error), b shm.Block) {
-	finish := func(raw []byte, refs *delivery, err error) {
-		if b.Cap > 0 {
-			p.free(b)
-		}
-		if refs != nil {
-			p.freeLent(refs)
-		}
-		p.conclude(pr, raw, refs, err)
-		p.ended()
+// A taking is a result on its way into private memory.
+type taking struct {
+	pr      *promise // nil if nobody wants it
+	src     []byte
+	private bool   // src is so already
+	out     []byte // where a pointer-free result goes
+	isError bool
+	refs    *delivery
+	err     error     // why it cannot be taken
+	block   shm.Block // to be freed afterwards; Cap is 0 if there is none
+}
+
+// copy does the copying.
+func (t *taking) copy() (raw []byte, err error) {
+	switch {
+	case t.err != nil || t.pr == nil:
+		return nil, t.err
+	case t.private:
+		raw = t.src
+	default:
+		raw, err = t.pr.def.take(t.out, t.src, t.isError)
 	}
-	if n <= copyHere || pr == nil {
-		finish(take())
+	t.refs.copyLent()
+	return raw, err
+}
+
+// take copies a result of n bytes in all and ends its task. Much is copied by a goroutine of its own, so that nobody waits for
+// it but its task.
+func (p *Pool) take(t taking, n int) {
+	if n <= copyHere || t.pr == nil {
+		raw, err := t.copy()
+		p.taken(&t, raw, err)
 		return
 	}
 	p.users.Add(1)
 	p.copying++
-	go func() {
-		defer p.users.Done()
-		raw, refs, err := take()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.copying--
-		finish(raw, refs, err)
-	}()
+	go p.takeAside(t)
+}
+
+func (p *Pool) takeAside(t taking) {
+	defer p.users.Done()
+	raw, err := t.copy()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.copying--
+	p.taken(&t, raw, err)
+}
+
+// taken ends a task whose result was copied.
+func (p *Pool) taken(t *taking, raw []byte, err error) {
+	if t.block.Cap > 0 {
+		p.free(t.block)
+	}
+	if t.refs != nil {
+		p.freeLent(t.refs)
+	}
+	p.conclude(t.pr, raw, t.refs, err)
+	p.ended()
 }
 
 // retire frees slot i and its argument. Nobody else writes the word of a finished task, so

@@ -13,9 +13,8 @@ type store struct {
 	mem  []byte
 	base int64 // of mem, in the segment
 
-	once     sync.Once
-	readOnly []byte // mem at other addresses, where writing faults
-	err      error
+	mu       sync.Mutex
+	readOnly []byte // mem at other addresses, where writing faults; nil until it is needed. Guarded by mu
 }
 
 // region is the part of a segment in which an arena lies.
@@ -41,14 +40,14 @@ func openStore(seg *shm.Segment, m *memory, h shm.Holder) (*store, error) {
 func (s *store) view(b shm.Block, n int64, protect bool) ([]byte, error) {
 	mem := s.mem
 	if protect {
-		s.once.Do(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.readOnly == nil {
 			whole, err := s.seg.ReadOnly()
-			if s.err = err; err == nil {
-				s.readOnly = whole[s.base:][:len(s.mem)]
+			if err != nil {
+				return nil, err
 			}
-		})
-		if s.err != nil {
-			return nil, s.err
+			s.readOnly = whole[s.base:][:len(s.mem)]
 		}
 		mem = s.readOnly
 	}
