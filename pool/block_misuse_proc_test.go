@@ -132,7 +132,7 @@ func TestHandlesOutliveTheirTask(t *testing.T) {
 
 type latched struct {
 	N  int
-	mu sync.Mutex
+	Mu sync.Mutex
 }
 
 // Only values that mean the same in every process, whatever their bytes, can be in blocks.
@@ -143,7 +143,7 @@ func TestTypesOfBlocks(t *testing.T) {
 		"*int":                 func() { TryNewBlock[*int](p, 1) },
 		"string":               func() { NewBlock[struct{ S string }](t.Context(), p, 1) },
 		"[]int":                func() { NewBlock[[]int](t.Context(), p, 1) },
-		"latched.mu is a lock": func() { NewBlock[latched](t.Context(), p, 1) },
+		"latched.Mu is a lock": func() { NewBlock[latched](t.Context(), p, 1) },
 		"has no bytes":         func() { NewBlock[struct{}](t.Context(), p, 1) },
 		"block of [0]int":      func() { NewBlock[[0]int](t.Context(), p, 1) },
 		"map[int]int":          func() { MakeResult[map[int]int](t.Context(), 1) },
@@ -176,7 +176,7 @@ func TestFuncRefusesBlocks(t *testing.T) {
 		"Deep.Flags":           func() { Func("refused", func(context.Context, inNested) (int, error) { return 0, nil }) },
 		"bool":                 func() { Func("refused", func(context.Context, *Block[bool]) (int, error) { return 0, nil }) },
 		"has no bytes":         func() { Func("refused", func(context.Context, int) (*Block[none], error) { return nil, nil }) },
-		"latched.mu is a lock": func() { Func("refused", func(context.Context, int) (*Block[latched], error) { return nil, nil }) },
+		"latched.Mu is a lock": func() { Func("refused", func(context.Context, int) (*Block[latched], error) { return nil, nil }) },
 		"Block[int].core":      func() { Func("refused", func(context.Context, Block[int]) (int, error) { return 0, nil }) },
 	} {
 		text := panicOf(register)

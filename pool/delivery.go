@@ -216,22 +216,28 @@ func (f *Future[Out]) discard() {
 	}
 }
 
-// A reclaimer releases the blocks in an argument that no task has. It implements codec.Shared for encoding.
-type reclaimer struct{ outgoing }
+// reclaim frees the blocks in an argument that a Map was given and that no task has.
+func (f *Function[In, Out]) reclaim(in In) { f.in.EachHandle(&in, abandonHandle) }
 
-func (*reclaimer) Give(h any) (uint64, error) {
-	if b, ok := h.(handle); ok && !b.frozen() {
-		if c := b.core_(); c != nil && c.state.CompareAndSwap(coreHeld, coreReleased) {
-			c.keeper.release(c)
-		}
+// unseen frees the blocks of an item that ended with its Map's context before the consumer saw it. Items with blocks travel one by
+// one.
+func (f *Function[In, Out]) unseen(c *chunk[In, Out], outs []Out) {
+	for _, out := range outs {
+		f.out.EachHandle(&out, func(h any) { h.(interface{ Release() }).Release() })
 	}
-	return 0, nil
+	if len(c.in) == 1 {
+		f.reclaim(c.in[0])
+	}
 }
 
-// reclaim frees the blocks in an argument that a Map was given and that no task has.
-func (f *Function[In, Out]) reclaim(in In) {
-	if f.in.Handles() {
-		_, _ = f.in.Prepare(&in, &reclaimer{}) // what cannot be encoded gives nothing, and was not sent
+// abandonHandle releases a block, if it is held.
+func abandonHandle(h any) {
+	b, ok := h.(handle)
+	if !ok || b.frozen() {
+		return
+	}
+	if c := b.core_(); c != nil && c.state.CompareAndSwap(coreHeld, coreReleased) {
+		c.keeper.release(c)
 	}
 }
 

@@ -99,8 +99,12 @@ func (f *Function[In, Out]) run(ctx context.Context, p *Pool, xs iter.Seq[In], o
 	go m.feed(xs)
 	for c := m.next(); c != nil; c = m.next() {
 		outs, err := m.results(c)
-		if v := consume(c, outs, err); v != goOn {
-			return v == hasEnded
+		switch consume(c, outs, err) {
+		case hasLeft:
+			return false
+		case hasEnded:
+			f.unseen(c, outs)
+			return true
 		}
 		m.recycle(c.in)
 	}

@@ -126,3 +126,20 @@ func (o *op) unmarshal(mem layout.Memory, src []byte, view bool) (rest []byte, e
 	}
 	return rest, unmarshalCBOR(b, mem.Value(o.off, o.typ).Addr().Interface())
 }
+
+// EachHandle calls f with each handle in *v that is not nil, in the order of the fields.
+func (p *Plan[T]) EachHandle(v *T, f func(handle any)) {
+	if !p.handles {
+		return
+	}
+	own := new(T) // as in PrepareIn
+	*own = *v
+	mem := layout.MemoryOf(own)
+	for i := range p.ops {
+		if o := &p.ops[i]; o.kind == opHandle {
+			if h := mem.Value(o.off, o.typ); !h.IsNil() {
+				f(h.Interface())
+			}
+		}
+	}
+}
