@@ -35,7 +35,7 @@ func (p *Pool) checkSlot(i uint32) {
 		}
 		if m := p.memberOf(w.worker()); m != nil {
 			switch w.state() {
-			case running:
+			case running, doomed:
 				return
 			case done, failed: // its hint is on the way, or overwritten
 				p.collect(i, m, w.state() == failed)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 
 	"github.com/shmkit/shmkit/internal/codec"
 )
@@ -67,6 +68,28 @@ func (in *Init[A]) run(ctx context.Context, arg []byte) error {
 		return fmt.Errorf("decode argument of %s: %w", in.name, err)
 	}
 	return in.fn(ctx, a)
+}
+
+// encodeBoth writes what runs at a worker's start and at its end: the length of the first, both.
+func encodeBoth(init, exit Initialiser) []byte {
+	first, second := init.encode(), exit.encode()
+	if first == nil && second == nil {
+		return nil
+	}
+	b := binary.LittleEndian.AppendUint32(nil, uint32(len(first)))
+	return slices.Concat(b, first, second)
+}
+
+// decodeBoth is the reverse.
+func decodeBoth(b []byte) (init, exit []byte, err error) {
+	if len(b) == 0 {
+		return nil, nil, nil
+	}
+	if len(b) < 4 || uint64(len(b)-4) < uint64(binary.LittleEndian.Uint32(b)) {
+		return nil, nil, errors.New("read initialisers: cut short")
+	}
+	n := binary.LittleEndian.Uint32(b)
+	return b[4 : 4+n], b[4+n:], nil
 }
 
 // encode writes the name's length, the name and the argument.

@@ -65,7 +65,8 @@ type workerArea struct {
 	cancel    atomic.Uint64 // the task whose context has ended: see order
 	cancelSeq atomic.Uint32 // futex word, raised after cancel was stored
 	sweep     atomic.Uint32 // 1: give up spans without blocks before you sleep; cleared by the worker
-	_         [layout.Line - 16]byte
+	leave     atomic.Uint32 // 1: end at the SIGTERM that follows
+	_         [layout.Line - 20]byte
 
 	// Written by the worker; hungry and freed by the parent too.
 	status atomic.Uint32 // a bootStatus

@@ -2,7 +2,9 @@ package pool
 
 import (
 	"fmt"
+	"math"
 	"os"
+	"time"
 
 	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/internal/sys"
@@ -34,6 +36,13 @@ type Options struct {
 	// Init runs in each worker before its first task: setup.With(args), setup being
 	// made by [InitFunc]. If it fails, New fails.
 	Init Initialiser
+
+	// OnExit runs in each worker when it ends in an orderly way: with its pool, or because its task was to end and did not. It is
+	// made like Init. A worker that has not ended a second after it was told to is killed.
+	OnExit Initialiser
+
+	// Grace is how long a task may go on once its context has ended. Then its worker is ended and replaced. Default: 3 s.
+	Grace time.Duration
 
 	// Env is added to this process's environment in the workers, as "key=value".
 	Env []string
@@ -75,6 +84,7 @@ const (
 
 const (
 	defaultQueue = 2048
+	defaultGrace = 3 * time.Second
 
 	// memoryUnit is what Memory is rounded up to.
 	memoryUnit = 64 << 10
@@ -93,6 +103,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"Workers", int64(o.Workers), maxWorkers},
 		{"Queue", int64(o.Queue), maxSlots},
 		{"Memory", o.Memory, maxMemory},
+		{"Grace", int64(o.Grace), math.MaxInt64},
 		{"HugePages", int64(o.HugePages), int64(ReservedHugePages)},
 		{"GOMAXPROCS", int64(o.GOMAXPROCS), 1 << 16},
 		{"GOMEMLIMIT", o.GOMEMLIMIT, 1 << 62},
@@ -105,6 +116,9 @@ func (o Options) withDefaults() (Options, error) {
 	total := sys.MemoryTotal()
 	if o.Workers == 0 {
 		o.Workers = min(o.cpus, maxWorkers)
+	}
+	if o.Grace == 0 {
+		o.Grace = defaultGrace
 	}
 	if o.Queue == 0 {
 		o.Queue = defaultQueue

@@ -100,8 +100,8 @@ func New(o Options) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new pool: %w", err)
 	}
-	if o.Init.err != nil {
-		return nil, fmt.Errorf("new pool %q: %w", o.Name, o.Init.err)
+	if err := cmp.Or(o.Init.err, o.OnExit.err); err != nil {
+		return nil, fmt.Errorf("new pool %q: %w", o.Name, err)
 	}
 	p, err := build(o)
 	if err != nil {
@@ -116,7 +116,7 @@ func New(o Options) (*Pool, error) {
 
 // build makes the memory and the books of a pool.
 func build(o Options) (*Pool, error) {
-	table, init := encodeTable(), o.Init.encode()
+	table, init := encodeTable(), encodeBoth(o.Init, o.OnExit)
 	page, err := o.HugePages.size()
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"runtime/debug"
 
 	"github.com/shmkit/shmkit/internal/sys"
@@ -207,7 +206,7 @@ func (w *worker) finish(i uint32, gen uint64, outcome state) {
 	mine := makeWord(running, w.incarnation, gen)
 	ended := makeWord(outcome, w.incarnation, gen)
 	if !w.mem.slots[i].word.CompareAndSwap(uint64(mine), uint64(ended)) { // pairs with the load in Pool.settle
-		os.Exit(exitDoomed)
+		w.depart(exitDoomed)
 	}
 	w.push(i)
 	w.contexts.settle() // the CAS was a full fence

@@ -232,6 +232,7 @@ func (p *Pool) abandon(pr *promise, err error) {
 		} else {
 			e.task = nil
 			p.order(i, word(s.word.Load()), reasonFor(err))
+			p.pursue(i, gen)
 		}
 	}
 	pr.fail(err)

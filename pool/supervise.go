@@ -72,6 +72,7 @@ func (p *Pool) prepare(m *member) {
 		area.batch[k].Store(0)
 	}
 	area.sweep.Store(0)
+	area.leave.Store(0)
 	area.hungry.Store(sated)
 	area.freed.Store(0)
 	area.status.Store(uint32(starting))

@@ -43,6 +43,7 @@ type worker struct {
 	store       *store
 	waiting     sync.Mutex // held by a task that waits for memory
 	hold        holdings
+	ending      ending
 	idling      idling
 	batch       batch
 
@@ -70,10 +71,12 @@ func workerMain(files []*os.File) {
 		w.refuse(err)
 		os.Exit(1)
 	}
+	w.mindSignals()
 	w.report(serving)
 	served := make(chan struct{})
 	go w.serve(served)
 	<-served
+	w.ending.run()
 }
 
 // attachWorker maps the memory and finds this worker's parts of it.
@@ -129,7 +132,12 @@ func (w *worker) prepare(crash *os.File) (err error) {
 	if w.functions, err = bind(append([]byte(nil), w.mem.table()...)); err != nil {
 		return err
 	}
-	return prepareWorker(w.mem.init())
+	init, exit, err := decodeBoth(append([]byte(nil), w.mem.init()...))
+	if err != nil {
+		return err
+	}
+	w.ending.exit = exit
+	return prepareWorker(init)
 }
 
 // report tells the parent this worker's status.
