@@ -31,9 +31,10 @@ type progress struct {
 // A part is the promise of a chunk.
 type part struct {
 	promise
-	block shm.Block // of shared memory; the slot's entry has it while the part is in flight
-	n     int       // items
-	fresh int       // of these, sent for the first time
+	block shm.Block     // of shared memory; the slot's entry has it while the part is in flight
+	n     int           // items
+	fresh int           // of these, sent for the first time
+	limit time.Duration // for each
 
 	// Set when it ends.
 	next    int           // items that have results
@@ -66,7 +67,7 @@ func (p *Pool) publishPart(i uint32, t *part) {
 	state := p.mem.progress(i)
 	state.next.Store(0)
 	state.elapsed.Store(0)
-	p.entries[i].block = t.block
+	p.entries[i].block, p.entries[i].limit = t.block, t.limit
 	p.accepted += uint64(t.fresh)
 	p.publish(&t.promise, i, nil)
 }

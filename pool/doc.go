@@ -44,8 +44,8 @@
 // the program, the environment and what it is given. Package-level variables are initialised
 // anew in each worker; a change to one stays where it was made. Workers read nothing
 // from standard input. A task may start processes and goroutines of its own; those that
-// outlive it are its own affair. A running task whose caller has gone is asked to end by
-// its context.
+// outlive it are its own affair. A running task whose caller has gone, or whose time is up, is asked to end by its context, and
+// ended with its worker when it has not after Options.Grace.
 //
 // A slice of a block that is used after the block was handed over or released sees what others do there. With SHMKIT_GUARD=1
 // in the environment of the program it faults instead, in the process that is at fault, and the traceback shows the

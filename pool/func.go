@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/shmkit/shmkit/internal/codec"
 	"github.com/shmkit/shmkit/internal/layout"
@@ -21,6 +22,8 @@ type Function[In, Out any] struct {
 	small bool      // In is pointer-free and fits a slot
 	plain bool      // In and Out are pointer-free
 	calls sync.Pool // of *Future[Out], for Call
+
+	timeout time.Duration // of its tasks; 0: the pool's
 
 	inSize, outSize atomic.Int64 // of the last value that was encoded as CBOR
 
@@ -151,6 +154,7 @@ func (f *Function[In, Out]) place(ctx context.Context, p *Pool, i uint32, fut *F
 	if fut == nil {
 		fut = newFuture[Out](&p.origins[f.def.id])
 	}
+	p.entries[i].limit = p.limit(f.timeout)
 	p.accept(ctx, &fut.promise, i, f.destination(fut))
 	return fut
 }
@@ -167,7 +171,7 @@ func (f *Function[In, Out]) destination(fut *Future[Out]) []byte {
 //
 //go:noinline
 func (f *Function[In, Out]) submitEncoded(ctx context.Context, p *Pool, fut *Future[Out], in In) (*Future[Out], error) {
-	var a parcel
+	a := parcel{limit: p.limit(f.timeout)}
 	err := f.pack(p, &a, in)
 	defer func() { p.users.Add(-a.users) }()
 	if err != nil {

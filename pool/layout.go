@@ -77,6 +77,11 @@ type workerArea struct {
 	// batch holds the slots, plus 1, that the worker has taken from the ready ring and
 	// not begun. Written by the worker, read by others that have no work.
 	batch [maxBatch]atomic.Uint64
+
+	// current is the task that the worker claimed last: slot and generation, as an order without a reason. It is
+	// written with each task, and read only while there are tasks with a timeout: so it has a line of its own.
+	current atomic.Uint64
+	_       [layout.Line - 8]byte
 }
 
 // A slot is one task: a line that moves from the parent to a worker and back. All but
@@ -96,7 +101,7 @@ type slot struct {
 
 const (
 	slotBytes   = 64
-	workerBytes = 4 * layout.Line
+	workerBytes = 5 * layout.Line
 	ctlBytes    = 5 * layout.Line
 )
 

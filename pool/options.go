@@ -41,6 +41,9 @@ type Options struct {
 	// made like Init. A worker that has not ended a second after it was told to is killed.
 	OnExit Initialiser
 
+	// TaskTimeout bounds how long each task, or each item of a Map, may run: see [Timeout]. Default: for ever.
+	TaskTimeout time.Duration
+
 	// Grace is how long a task may go on once its context has ended. Then its worker is ended and replaced. Default: 3 s.
 	Grace time.Duration
 
@@ -103,6 +106,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"Workers", int64(o.Workers), maxWorkers},
 		{"Queue", int64(o.Queue), maxSlots},
 		{"Memory", o.Memory, maxMemory},
+		{"TaskTimeout", int64(o.TaskTimeout), math.MaxInt64},
 		{"Grace", int64(o.Grace), math.MaxInt64},
 		{"HugePages", int64(o.HugePages), int64(ReservedHugePages)},
 		{"GOMAXPROCS", int64(o.GOMAXPROCS), 1 << 16},

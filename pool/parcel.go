@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/shmkit/shmkit/internal/codec"
 	"github.com/shmkit/shmkit/shm"
@@ -14,7 +15,8 @@ type parcel struct {
 	value codec.Encoded
 	refs  *outgoing // nil if it cannot have any
 	block shm.Block // where it lies; Cap is 0 if it fits into a slot
-	users int       // how many times the pool was entered for it
+	limit time.Duration
+	users int // how many times the pool was entered for it
 }
 
 func (a *parcel) size() int64 {
@@ -55,6 +57,7 @@ func (p *Pool) submitParcel(ctx context.Context, pr *promise, out []byte, a *par
 			return p.giveBack(i, fmt.Errorf("%s: hand over: %w", pr.def.name, err))
 		}
 	}
+	p.entries[i].limit = a.limit
 	p.accept(ctx, pr, i, out)
 	return nil
 }

@@ -60,6 +60,9 @@ type Pool struct {
 	unused       bool          // nobody else needs it any more
 	copying      int           // results that are just copied
 	starvation   starvation
+	timed        int           // tasks with a timeout
+	tick         time.Duration // between two looks at them
+	ticking      bool
 	woken        bool   // a goroutine was made runnable since the spinner looked
 	nearby       uint64 // bytes of the last result, if it lay beside its slot: the next may, too
 	waking       bool   // the worker for the last task was asleep

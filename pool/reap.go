@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -88,7 +89,7 @@ func (p *Pool) collect(i uint32, m *member, isError bool) {
 	s := &p.mem.slots[i]
 	kind, n := s.resKind, s.resLen // plain: the word handed them over
 	pr, out := e.task, e.out
-	if pr != nil && pr.part() != nil && (!p.endPart(i, pr.part()) || pr.part().next == 0 && !isError) {
+	if pr != nil && pr.part() != nil && (!p.endPart(i, pr.part()) || pr.part().next == 0 && !isError && !e.expired) {
 		p.corrupted("worker %d claims impossible progress in a chunk", m.pid())
 		return
 	}
@@ -108,7 +109,7 @@ func (p *Pool) collect(i uint32, m *member, isError bool) {
 		} else if ok {
 			if pr != nil {
 				raw, err := pr.def.take(out, src[:n], isError)
-				p.conclude(pr, raw, nil, err)
+				p.conclude(pr, raw, nil, cmp.Or(e.late(isError), err))
 			}
 			p.retire(i)
 			p.ended()
@@ -186,8 +187,9 @@ func (p *Pool) collectDistant(i uint32, m *member, pr *promise, out []byte, n ui
 		p.collectRefs(i, m, pr, src, b)
 		return true
 	}
+	t := taking{pr: pr, src: src, out: out, isError: isError, block: b, err: p.entries[i].late(isError)}
 	p.retire(i)
-	p.take(taking{pr: pr, src: src, out: out, isError: isError, block: b}, len(src))
+	p.take(t, len(src))
 	return true
 }
 
@@ -273,6 +275,7 @@ func (p *Pool) taken(t *taking, raw []byte, err error) {
 func (p *Pool) retire(i uint32) {
 	e := &p.entries[i]
 	p.unload(i)
+	p.timeKept(e)
 	e.live, e.task, e.out = false, nil, nil
 	sys.ReleaseStore64(&p.mem.slots[i].word, uint64(makeWord(free, 0, e.gen)))
 	p.freeArgument(e.block)

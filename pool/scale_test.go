@@ -172,7 +172,7 @@ func testWritesPerTask(t *testing.T, workers int) {
 	require.Equal(t, tasks, s.sums["slots"].byParent)
 	require.LessOrEqual(t, s.sums["slots"].moves, 2*tasks)
 	require.Equal(t, tasks, s.sums["reports"].byWorkers)
-	require.LessOrEqual(t, s.sums["areas"].byWorkers, 2*tasks, "shown and begun")
+	require.LessOrEqual(t, s.sums["areas"].byWorkers, 3*tasks, "shown, begun and named")
 	require.Equal(t, sum{byWorkers: s.sums["areas"].byWorkers}, *s.sums["areas"], "they stay with their workers")
 }
 

@@ -172,7 +172,7 @@ func (m *mapping[In, Out]) publish(c *chunk[In, Out], i uint32) error {
 		p.freeArgument(c.block)
 		return p.giveBack(i, err)
 	}
-	c.n, c.origin = len(c.in), &p.origins[m.f.def.id]
+	c.n, c.origin, c.limit = len(c.in), &p.origins[m.f.def.id], p.limit(m.f.timeout)
 	c.more = &more{part: &c.part, hooks: []func(){m.onEnd}}
 	p.publishPart(i, &c.part)
 	return nil

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
 	"github.com/shmkit/shmkit/shm"
@@ -18,6 +19,9 @@ type entry struct {
 	block shm.Block // the argument's; Cap is 0 if there is none
 	cargo *cargo    // what the task was given by reference; nil if nothing
 	live  bool
+
+	limit   time.Duration // how long the task may run; 0: for ever
+	expired bool          // it has run for longer
 
 	// hint is the position of the slot's last hint in the ready ring. While ahead is true it may not
 	// have been taken, and no second one is pushed.
@@ -144,7 +148,8 @@ func (p *Pool) accept(ctx context.Context, pr *promise, i uint32, out []byte) {
 func (p *Pool) publish(pr *promise, i uint32, out []byte) {
 	e := &p.entries[i]
 	e.live, e.task, e.def, e.out = true, pr, pr.def, out
-	e.gen = (e.gen + 1) & maxGeneration
+	e.gen, e.expired = (e.gen+1)&maxGeneration, false
+	p.keepTime(i)
 	sys.ReleaseStore64(&pr.state, uint64(makeTaskID(i, e.gen)))
 	s := &p.mem.slots[i]
 	s.fn = pr.def.id

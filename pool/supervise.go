@@ -28,6 +28,7 @@ type member struct {
 	reported    bool // it has said, or shown by its death, whether it is ready
 	isReady     bool
 	startErr    error
+	seen        sighting
 	failures    int           // to start, in a row
 	up          chan struct{} // closed when it is ready or has failed to start
 	doomed      bool          // killed because the pool ends
@@ -73,6 +74,7 @@ func (p *Pool) prepare(m *member) {
 	}
 	area.sweep.Store(0)
 	area.leave.Store(0)
+	area.current.Store(0)
 	area.hungry.Store(sated)
 	area.freed.Store(0)
 	area.status.Store(uint32(starting))
@@ -230,6 +232,10 @@ func (p *Pool) bury(i uint32, died *WorkerDiedError, blocks int) {
 		}
 	}
 	p.failed++
+	if p.entries[i].expired {
+		pr.fail(context.DeadlineExceeded)
+		return
+	}
 	pr.fail(died.during(pr.def.name, blocks))
 }
 

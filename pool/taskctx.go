@@ -24,6 +24,8 @@ func makeOrder(slot uint32, gen uint64, reason uint64) order {
 	return order(slot)<<44 | order(gen)<<4 | order(reason)
 }
 
+func (o order) slot() uint32                   { return uint32(o >> 44) }
+func (o order) gen() uint64                    { return uint64(o) >> 4 & maxGeneration }
 func (o order) reason() uint32                 { return uint32(o & 15) }
 func (o order) withReason(reason uint32) order { return o&^15 | order(reason) }
 
