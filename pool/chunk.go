@@ -67,7 +67,7 @@ func (p *Pool) publishPart(i uint32, t *part) {
 	state := p.mem.progress(i)
 	state.next.Store(0)
 	state.elapsed.Store(0)
-	p.entries[i].block, p.entries[i].limit = t.block, t.limit
+	p.entries[i].block, p.entries[i].limit, p.entries[i].retries = t.block, t.limit, 0
 	p.accepted += uint64(t.fresh)
 	p.publish(&t.promise, i, nil)
 }
@@ -167,6 +167,12 @@ func (f *Function[In, Out]) serveItems(w *worker, args []In, results []Out, next
 		said := order(w.area.cancel.Load()) // pairs with the store in Pool.order
 		if said.withReason(0) == task && said.stopsBefore(k) {
 			return nil
+		}
+		if k > 0 { // the first was counted with the chunk
+			if w.tasks > 0 && w.ran >= w.tasks {
+				return nil
+			}
+			w.ran++
 		}
 		if fixed.Exact() {
 			f.arg = args[k]

@@ -24,7 +24,7 @@
 // # Guarantees
 //
 // Every accepted task ends exactly once, with a result or with an error. It runs at most
-// once. A worker may be killed at any instruction: tasks that wait are run by others,
+// once, unless it has [Retries]. A worker may be killed at any instruction: tasks that wait are run by others,
 // finished ones keep their results, and the one it ran fails with [*WorkerDiedError].
 // Workers never outlive their parent, SIGKILL of the parent included.
 //

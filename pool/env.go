@@ -26,6 +26,7 @@ type posting struct {
 	cpus        int
 	procs       int
 	limit       int64 // of memory; 0 if the runtime knows by itself
+	tasks       int   // after which it makes room for another; 0: none
 
 	// What the variables are for the worker's own functions, and for the programs that they start.
 	maxProcs, memoryLimit string
@@ -34,7 +35,7 @@ type posting struct {
 // workerEnvironment returns what a worker's environment has more than its parent's.
 func (o Options) workerEnvironment(index int, incarnation uint32) []string {
 	env := slices.Concat(o.Env, []string{
-		fmt.Sprintf("%s=%d %d %d %d %d %q %q", workerEnv, index, incarnation, o.cpus, o.GOMAXPROCS, o.GOMEMLIMIT,
+		fmt.Sprintf("%s=%d %d %d %d %d %d %q %q", workerEnv, index, incarnation, o.cpus, o.GOMAXPROCS, o.GOMEMLIMIT, o.MaxTasksPerWorker,
 			o.environment(maxProcsKey), o.environment(memoryLimitKey)),
 		maxProcsKey + "=" + strconv.Itoa(o.GOMAXPROCS),
 	})
@@ -58,7 +59,7 @@ func (o Options) environment(key string) string {
 // readPosting takes out of the environment what is meant for this package alone.
 func readPosting() (p posting, err error) {
 	text := os.Getenv(workerEnv)
-	if _, err := fmt.Sscanf(text, "%d %d %d %d %d %q %q", &p.index, &p.incarnation, &p.cpus, &p.procs, &p.limit,
+	if _, err := fmt.Sscanf(text, "%d %d %d %d %d %d %q %q", &p.index, &p.incarnation, &p.cpus, &p.procs, &p.limit, &p.tasks,
 		&p.maxProcs, &p.memoryLimit); err != nil {
 		return p, fmt.Errorf("read %s=%q: %w", workerEnv, text, err)
 	}

@@ -37,6 +37,9 @@ type WorkerDiedError struct {
 	Traceback string // what the Go runtime wrote when it crashed; empty after SIGKILL or os.Exit
 	Blocks    int    // blocks that were handed to the task: they are freed
 
+	// Earlier are the deaths of the workers that ran the task before, if it had retries.
+	Earlier []*WorkerDiedError
+
 	cause error // why it did not reach its first task, if that is known
 }
 
@@ -50,6 +53,9 @@ func (e *WorkerDiedError) Error() string {
 	}
 	if e.Func != "" {
 		fmt.Fprintf(&s, " while it ran %s", e.Func)
+	}
+	if len(e.Earlier) > 0 {
+		fmt.Fprintf(&s, ", as %d did before", len(e.Earlier))
 	}
 	if e.Blocks > 0 {
 		fmt.Fprintf(&s, "; blocks that it had been given, and that are freed: %d", e.Blocks)

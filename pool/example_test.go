@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/shmkit/shmkit/pool"
 )
@@ -75,6 +76,15 @@ func ExampleFunction_Go() {
 	<-f.Done() // or in a select
 	fmt.Println(f.Wait(ctx))
 	// Output: 8 <nil>
+}
+
+// A call with settings of its own: it may take a second, and is tried again, twice, if its worker dies.
+func ExampleFunction_With() {
+	p := newPool(pool.Options{Workers: 1})
+	defer p.Close()
+	careful := double.With(pool.Timeout(time.Second), pool.Retries(2))
+	fmt.Println(careful.Call(context.Background(), p, 21))
+	// Output: 42 <nil>
 }
 
 func ExampleFunction_Map() {

@@ -24,6 +24,7 @@ type Function[In, Out any] struct {
 	calls sync.Pool // of *Future[Out], for Call
 
 	timeout time.Duration // of its tasks; 0: the pool's
+	retries int           // of its tasks, plus 1; 0: the pool's
 
 	inSize, outSize atomic.Int64 // of the last value that was encoded as CBOR
 
@@ -53,7 +54,7 @@ func WithCodec(c Codec) FuncOption { return func(f *funcConfig) { f.codec = c } 
 //
 // Values without pointers are copied as they are. Strings are copied. A slice of such
 // values is, in the worker, a view of shared memory: valid, and its own to change,
-// until fn returns; [MakeResult] is for large results. A *[Block], a *[Frozen] and, in arguments, a *shm.File cross by
+// until fn returns (a copy, if the task has [Retries]); [MakeResult] is for large results. A *[Block], a *[Frozen] and, in arguments, a *shm.File cross by
 // reference. Structs of these are taken apart; everything else goes through CBOR:
 // maps, pointers (the graph becomes a tree), nested slices, types that marshal
 // themselves. Channels, functions, interfaces and unexported fields are refused.
@@ -154,7 +155,7 @@ func (f *Function[In, Out]) place(ctx context.Context, p *Pool, i uint32, fut *F
 	if fut == nil {
 		fut = newFuture[Out](&p.origins[f.def.id])
 	}
-	p.entries[i].limit = p.limit(f.timeout)
+	p.entries[i].limit, p.entries[i].retries = p.limit(f.timeout), p.tries(f.retries)
 	p.accept(ctx, &fut.promise, i, f.destination(fut))
 	return fut
 }
@@ -171,7 +172,7 @@ func (f *Function[In, Out]) destination(fut *Future[Out]) []byte {
 //
 //go:noinline
 func (f *Function[In, Out]) submitEncoded(ctx context.Context, p *Pool, fut *Future[Out], in In) (*Future[Out], error) {
-	a := parcel{limit: p.limit(f.timeout)}
+	a := parcel{limit: p.limit(f.timeout), tries: p.tries(f.retries)}
 	err := f.pack(p, &a, in)
 	defer func() { p.users.Add(-a.users) }()
 	if err != nil {
@@ -212,7 +213,7 @@ func (f *Function[In, Out]) serve(ctx context.Context, arg []byte, out *answer) 
 			return fmt.Errorf("read argument: %w", err)
 		}
 	}
-	if err := f.in.Decode(arg, &f.arg, true, &out.worker.hold); err != nil {
+	if err := f.in.Decode(arg, &f.arg, out.slot.retried == 0, &out.worker.hold); err != nil {
 		return fmt.Errorf("decode argument: %w", err)
 	}
 	f.res, err = f.fn(ctx, f.arg)

@@ -92,7 +92,8 @@ type slot struct {
 	fn      uint32 // index into the function table
 	argKind place
 	resKind place
-	_       [2]byte
+	retried uint8 // 1: the task may run again, and must not change its argument
+	_       [1]byte
 	argLen  uint64
 	resLen  uint64
 	arg     [inlineBytes]byte // the argument, or where it lies; workers never write it: a retry needs it

@@ -78,7 +78,11 @@ type iteratorPanic struct {
 
 func (f *Function[In, Out]) newMapping(ctx context.Context, p *Pool, ordered bool) *mapping[In, Out] {
 	m := &mapping[In, Out]{f: f, p: p, ordered: ordered, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
-	m.most, m.chunked = f.chunks()
+	if p.tries(f.retries) == 0 {
+		m.most, m.chunked = f.chunks()
+	} else { // which is for tasks
+		m.most = 1
+	}
 	m.size.Store(1)
 	m.onEnd = m.ended
 	m.ctx, m.cancel = context.WithCancel(ctx)

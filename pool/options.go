@@ -41,6 +41,13 @@ type Options struct {
 	// made like Init. A worker that has not ended a second after it was told to is killed.
 	OnExit Initialiser
 
+	// MaxTasksPerWorker is how many tasks, or items of a Map, a worker runs before it ends in an orderly way and is replaced:
+	// for code that leaks. Default: any number.
+	MaxTasksPerWorker int
+
+	// Retries is how often a task may begin again whose worker died: see the call option of that name. Default: never.
+	Retries int
+
 	// TaskTimeout bounds how long each task, or each item of a Map, may run: see [Timeout]. Default: for ever.
 	TaskTimeout time.Duration
 
@@ -106,6 +113,8 @@ func (o Options) withDefaults() (Options, error) {
 		{"Workers", int64(o.Workers), maxWorkers},
 		{"Queue", int64(o.Queue), maxSlots},
 		{"Memory", o.Memory, maxMemory},
+		{"MaxTasksPerWorker", int64(o.MaxTasksPerWorker), math.MaxInt32},
+		{"Retries", int64(o.Retries), math.MaxInt32},
 		{"TaskTimeout", int64(o.TaskTimeout), math.MaxInt64},
 		{"Grace", int64(o.Grace), math.MaxInt64},
 		{"HugePages", int64(o.HugePages), int64(ReservedHugePages)},

@@ -16,6 +16,7 @@ type parcel struct {
 	refs  *outgoing // nil if it cannot have any
 	block shm.Block // where it lies; Cap is 0 if it fits into a slot
 	limit time.Duration
+	tries int
 	users int // how many times the pool was entered for it
 }
 
@@ -57,7 +58,7 @@ func (p *Pool) submitParcel(ctx context.Context, pr *promise, out []byte, a *par
 			return p.giveBack(i, fmt.Errorf("%s: hand over: %w", pr.def.name, err))
 		}
 	}
-	p.entries[i].limit = a.limit
+	p.entries[i].limit, p.entries[i].retries = a.limit, a.tries
 	p.accept(ctx, pr, i, out)
 	return nil
 }

@@ -67,6 +67,10 @@ func panicText(v any) (text string) {
 
 // next waits for a task and claims it. It returns false once the pool stops.
 func (w *worker) next() bool {
+	if w.tasks > 0 && w.ran >= w.tasks {
+		w.retire()
+		return false
+	}
 	for {
 		if i, ok := w.batch.pop(w.area); ok {
 			if w.claim(i) {
@@ -88,6 +92,13 @@ func (w *worker) next() bool {
 		}
 		w.wait()
 	}
+}
+
+// retire ends this worker after its last task. What it has taken and not begun stays in its batch, for others: the parent pushes
+// new hints once it is gone.
+func (w *worker) retire() {
+	w.area.status.Store(uint32(retired)) // a full fence between the last report and the look at the bell; pairs with Pool.exited
+	w.ring()
 }
 
 // claim makes the task in slot i this worker's. Killed before the CAS, the worker has
@@ -115,6 +126,7 @@ func (w *worker) claim(i uint32) bool {
 // function, exactly one result or error is placed; only the death of the process leaves none.
 func (w *worker) run() {
 	w.busy = true
+	w.ran++
 	if err := w.invoke(); err != nil {
 		e := remote(err)
 		w.end(&e)

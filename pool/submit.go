@@ -22,6 +22,8 @@ type entry struct {
 
 	limit   time.Duration // how long the task may run; 0: for ever
 	expired bool          // it has run for longer
+	retries int           // how often it may begin again
+	deaths  []*WorkerDiedError
 
 	// hint is the position of the slot's last hint in the ready ring. While ahead is true it may not
 	// have been taken, and no second one is pushed.
@@ -148,11 +150,14 @@ func (p *Pool) accept(ctx context.Context, pr *promise, i uint32, out []byte) {
 func (p *Pool) publish(pr *promise, i uint32, out []byte) {
 	e := &p.entries[i]
 	e.live, e.task, e.def, e.out = true, pr, pr.def, out
-	e.gen, e.expired = (e.gen+1)&maxGeneration, false
+	e.gen, e.expired, e.deaths = (e.gen+1)&maxGeneration, false, nil
 	p.keepTime(i)
 	sys.ReleaseStore64(&pr.state, uint64(makeTaskID(i, e.gen)))
 	s := &p.mem.slots[i]
-	s.fn = pr.def.id
+	s.fn, s.retried = pr.def.id, 0
+	if e.retries > 0 {
+		s.retried = 1
+	}
 	p.enqueue(i)
 }
 

@@ -146,7 +146,7 @@ func (p *Pool) startProcess(index int, incarnation uint32) (*process.Process, *o
 // report takes note of a worker that is ready, or cannot start.
 func (p *Pool) report(m *member) {
 	switch bootStatus(p.mem.workers[m.index].status.Load()) { // pairs with the store in worker.report
-	case serving:
+	case serving, retired:
 		p.reportStart(m, nil)
 	case refused:
 		boot := append([]byte(nil), p.mem.boot(m.index)...)
@@ -182,7 +182,9 @@ func (p *Pool) exited(m *member) {
 	wasReady := m.isReady
 	m.proc, m.isReady = nil, false
 	if p.phase < stopping && p.broken == nil {
-		p.deaths++
+		if bootStatus(p.mem.workers[m.index].status.Load()) != retired { // pairs with the store in worker.retire
+			p.deaths++
+		}
 		p.rehint() // of tasks that it was about to claim
 		p.crowd.wakeAll()
 		p.replace(m, wasReady)
@@ -206,6 +208,9 @@ func (p *Pool) inherit(m *member, died *WorkerDiedError) {
 		case done, failed:
 			p.collect(uint32(i), m, w.state() == failed)
 		case running, doomed:
+			if w.state() == running && p.retry(uint32(i), died) {
+				continue
+			}
 			p.bury(uint32(i), died, p.unload(uint32(i)))
 			e.ahead = false
 			p.retire(uint32(i))
@@ -236,7 +241,9 @@ func (p *Pool) bury(i uint32, died *WorkerDiedError, blocks int) {
 		pr.fail(context.DeadlineExceeded)
 		return
 	}
-	pr.fail(died.during(pr.def.name, blocks))
+	last := died.during(pr.def.name, blocks)
+	last.Earlier = p.entries[i].deaths
+	pr.fail(last)
 }
 
 // during returns a copy for one task: failed futures share no error.

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -12,20 +13,28 @@ import (
 // A CallOption changes how a function is called: see [Function.With].
 type CallOption func(*callConfig)
 
-type callConfig struct{ timeout time.Duration }
+type callConfig struct {
+	timeout time.Duration
+	retries int // plus 1; 0: the pool's
+}
 
 // Timeout bounds how long a task may run, in place of Options.TaskTimeout: it then ends as if its context had, with
 // [context.DeadlineExceeded]. Time in the queue does not count. In a Map each item has that long. A task may have up to an eighth
 // more, and a millisecond at least. 0 means Options.TaskTimeout.
-func Timeout(d time.Duration) CallOption { return func(c *callConfig) { c.timeout = d } }
+func Timeout(d time.Duration) CallOption {
+	if d < 0 {
+		panic(fmt.Sprintf("pool: Timeout(%v): it must not be negative", d))
+	}
+	return func(c *callConfig) { c.timeout = d }
+}
 
 // With returns the function with other settings for its calls. It costs an allocation or two: make it once, and use it often.
 func (f *Function[In, Out]) With(opts ...CallOption) *Function[In, Out] {
-	c := callConfig{timeout: f.timeout}
+	c := callConfig{timeout: f.timeout, retries: f.retries}
 	for _, o := range opts {
 		o(&c)
 	}
-	g := &Function[In, Out]{def: f.def, fn: f.fn, in: f.in, out: f.out, small: f.small, plain: f.plain, timeout: c.timeout}
+	g := &Function[In, Out]{def: f.def, fn: f.fn, in: f.in, out: f.out, small: f.small, plain: f.plain, timeout: c.timeout, retries: c.retries}
 	g.calls.New = f.calls.New
 	return g
 }

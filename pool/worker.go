@@ -25,6 +25,7 @@ const (
 	starting bootStatus = iota
 	serving
 	refused // why stands in the boot page
+	retired // it ends, having run as many tasks as it may
 )
 
 // An extent is a part of the arena.
@@ -50,6 +51,8 @@ type worker struct {
 	// The task that runs.
 	busy     bool
 	gen      uint64
+	ran      int // tasks and items so far
+	tasks    int // after which it ends; 0: none
 	out      answer
 	contexts *contexts
 
@@ -118,6 +121,7 @@ func attachWorker(files []*os.File) (*worker, error) {
 		return nil, err
 	}
 	w.idling, w.batch = newIdling(at.cpus), newBatch()
+	w.tasks = at.tasks
 	w.out.worker, w.contexts = w, newContexts(w.mem.bytes, w.area)
 	w.contexts.worker, w.hold.w = w, w
 	processContexts = w.contexts
