@@ -168,18 +168,18 @@ func lenOf[T any](c *core) int { return int(c.size / int64(reflect.TypeFor[T]().
 
 // A handle is a *Block or a *Frozen of any type.
 type handle interface {
-	core_() *core
+	inner() *core
 	adopt(c *core)
 	frozen() bool
 	elem() reflect.Type
 }
 
-func (b *Block[T]) core_() *core       { return b.core }
+func (b *Block[T]) inner() *core       { return b.core }
 func (b *Block[T]) adopt(c *core)      { b.core = c }
 func (b *Block[T]) frozen() bool       { return false }
 func (b *Block[T]) elem() reflect.Type { return reflect.TypeFor[T]() }
 
-func (f *Frozen[T]) core_() *core       { return f.core }
+func (f *Frozen[T]) inner() *core       { return f.core }
 func (f *Frozen[T]) adopt(c *core)      { f.core = c }
 func (f *Frozen[T]) frozen() bool       { return true }
 func (f *Frozen[T]) elem() reflect.Type { return reflect.TypeFor[T]() }

@@ -109,7 +109,7 @@ func (o *outgoing) Give(h any) (uint64, error) {
 		return uint64(len(o.refs) - 1), nil
 	}
 	b := h.(handle)
-	c := b.core_()
+	c := b.inner()
 	if err := o.mayGive(c, b.frozen()); err != nil {
 		return 0, err
 	}

@@ -236,7 +236,7 @@ func abandonHandle(h any) {
 	if !ok || b.frozen() {
 		return
 	}
-	if c := b.core_(); c != nil && c.state.CompareAndSwap(coreHeld, coreReleased) {
+	if c := b.inner(); c != nil && c.state.CompareAndSwap(coreHeld, coreReleased) {
 		c.keeper.release(c)
 	}
 }

@@ -96,15 +96,15 @@ func init() {
 				out.Slice()[n-1]++
 				out.Release()
 				f.Release()
-				must(0, same2(len(must(inPlace.Call(ctx, p, n))), n))
-				must(0, same2(len(must(echoBytes.Call(ctx, p, make([]byte, n)))), n))
+				must(0, wantInt(len(must(inPlace.Call(ctx, p, n))), n))
+				must(0, wantInt(len(must(echoBytes.Call(ctx, p, make([]byte, n)))), n))
 				must(fresh.Call(ctx, p, n)).Release()
 			}
 		}
 		i := 0
 		for y, err := range square.Map(ctx, p, numbers(10_000)) {
 			must(0, err)
-			must(0, same2(y, i*i))
+			must(0, wantInt(y, i*i))
 			i++
 		}
 		must(0, p.Close())
@@ -112,7 +112,7 @@ func init() {
 	}
 }
 
-func same2(got, want int) error {
+func wantInt(got, want int) error {
 	if got != want {
 		return fmt.Errorf("got %d, want %d", got, want)
 	}

@@ -146,7 +146,7 @@ func (h *holdings) prepare() { h.refs = nil }
 // Give hands a block that the task holds to the parent.
 func (h *holdings) Give(v any) (uint64, error) {
 	b := v.(handle)
-	c := b.core_()
+	c := b.inner()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
