@@ -60,15 +60,21 @@ func TestParentStopped(t *testing.T) {
 			const queued = "ended"
 			dir := t.TempDir()
 			require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "gate"), 0o600))
+			var gate *os.File
+			t.Cleanup(func() { // once the parent has ended: a worker may have been slow to get there
+				if gate != nil {
+					gate.Close()
+				}
+			})
 			parent := launch(t, "stopped parent", "SHMKIT_TEST_DIR="+dir, fmt.Sprintf("SHMKIT_TEST_WORKERS=%d", workers))
 			parent.hear(t, "full")
 			require.NoError(t, syscall.Kill(parent.pid, syscall.SIGSTOP))
 			defer syscall.Kill(parent.pid, syscall.SIGCONT) // or it could not end
 			eventually(t, "the parent is stopped", func() bool { return isStopped(t, parent.pid) })
 
-			gate, err := os.OpenFile(filepath.Join(dir, "gate"), os.O_RDWR, 0)
+			var err error
+			gate, err = os.OpenFile(filepath.Join(dir, "gate"), os.O_RDWR, 0)
 			require.NoError(t, err)
-			defer gate.Close()
 			eventually(t, "all tasks have ended", func() bool {
 				info, err := os.Stat(filepath.Join(dir, queued))
 				return err == nil && info.Size() == 8*int64(stoppedQueue-workers)
