@@ -38,7 +38,7 @@ type Options struct {
 	Init Initialiser
 
 	// OnExit runs in each worker when it ends in an orderly way: with its pool, or because its task was to end and did not. It is
-	// made like Init. A worker that has not ended a second after it was told to is killed.
+	// made like Init. A worker that has not ended a second after it was told to, or five after its pool was closed, is killed.
 	OnExit Initialiser
 
 	// MaxTasksPerWorker is how many tasks, or items of a Map, a worker runs before it ends in an orderly way and is replaced:

@@ -63,9 +63,10 @@ type Pool struct {
 	timed        int           // tasks with a timeout
 	tick         time.Duration // between two looks at them
 	ticking      bool
-	woken        bool   // a goroutine was made runnable since the spinner looked
-	nearby       uint64 // bytes of the last result, if it lay beside its slot: the next may, too
-	waking       bool   // the worker for the last task was asleep
+	clock        *time.Timer // runs while ticking
+	woken        bool        // a goroutine was made runnable since the spinner looked
+	nearby       uint64      // bytes of the last result, if it lay beside its slot: the next may, too
+	waking       bool        // the worker for the last task was asleep
 	members      []*member
 	incarnation  uint32
 	outstanding  int    // tasks, or chunks of them, accepted and not yet ended

@@ -27,6 +27,7 @@ func (p *Pool) reap() (n int) {
 		}
 		n += p.reapFrom(m)
 		p.noticeMemory(&p.mem.workers[m.index])
+		p.noticeRetired(m)
 	}
 	if p.unhinted {
 		p.rehint()

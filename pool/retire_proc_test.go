@@ -89,3 +89,16 @@ func TestRetireBesideDeaths(t *testing.T) {
 	require.NotZero(t, p.Stats().Deaths)
 	require.Zero(t, p.Stats().Outstanding)
 }
+
+// A worker that retires and does not come to its end is killed, and replaced like any other.
+func TestRetireThatHangs(t *testing.T) {
+	going := filepath.Join(t.TempDir(), "going")
+	p, err := New(Options{Workers: 1, MaxTasksPerWorker: 2, OnExit: neverLeave.With(going)})
+	require.NoError(t, err)
+	defer p.Terminate()
+	for i := range 3 {
+		same(t, p, echoInt, i)
+	}
+	require.FileExists(t, going)
+	require.EqualValues(t, 2, p.Stats().Started)
+}

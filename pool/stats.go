@@ -13,7 +13,7 @@ type Stats struct {
 	Accepted    uint64 // tasks, ever
 	Succeeded   uint64 // with a result that somebody still wanted
 	Failed      uint64 // with an error, a panic or a dead worker
-	Cancelled   uint64 // because their context ended
+	Cancelled   uint64 // because their context ended or their time was up
 	Started     uint64 // worker processes
 	Deaths      uint64 // of workers that were not told to end
 }

@@ -28,6 +28,7 @@ type member struct {
 	reported    bool // it has said, or shown by its death, whether it is ready
 	isReady     bool
 	startErr    error
+	leaving     bool // it retires, and will be killed if it takes long
 	seen        sighting
 	failures    int           // to start, in a row
 	up          chan struct{} // closed when it is ready or has failed to start
@@ -61,7 +62,7 @@ func (m *member) kill() {
 func (p *Pool) prepare(m *member) {
 	p.incarnation = p.nextIncarnation()
 	m.incarnation = p.incarnation
-	m.proc, m.reported, m.isReady, m.startErr = nil, false, false, nil
+	m.proc, m.reported, m.isReady, m.startErr, m.leaving = nil, false, false, nil, false
 	m.up = make(chan struct{})
 	p.watch() // until it reports
 	completions := p.mem.completions(m.index)

@@ -19,8 +19,8 @@ type callConfig struct {
 }
 
 // Timeout bounds how long a task may run, in place of Options.TaskTimeout: it then ends as if its context had, with
-// [context.DeadlineExceeded]. Time in the queue does not count. In a Map each item has that long. A task may have up to an eighth
-// more, and a millisecond at least. 0 means Options.TaskTimeout.
+// [context.DeadlineExceeded]. Time in the queue does not count. In a Map each item has that long. A task may have up to a
+// quarter more, and two milliseconds at least. 0 means Options.TaskTimeout.
 func Timeout(d time.Duration) CallOption {
 	if d < 0 {
 		panic(fmt.Sprintf("pool: Timeout(%v): it must not be negative", d))
@@ -67,13 +67,13 @@ func (p *Pool) keepTime(i uint32) {
 		return
 	}
 	p.timed++
-	tick := min(max(e.limit/8, shortestTick), longestTick)
-	if !p.ticking || tick < p.tick {
+	switch tick := min(max(e.limit/8, shortestTick), longestTick); {
+	case !p.ticking:
+		p.ticking, p.tick = true, tick
+		p.clock = time.AfterFunc(tick, p.lookAtClock)
+	case tick < p.tick: // or it would wait for a look that suits longer ones
 		p.tick = tick
-	}
-	if !p.ticking {
-		p.ticking = true
-		time.AfterFunc(p.tick, p.lookAtClock)
+		p.clock.Reset(tick)
 	}
 }
 
@@ -97,7 +97,7 @@ func (p *Pool) lookAtClock() {
 	for _, m := range p.members {
 		p.sight(m, now)
 	}
-	time.AfterFunc(p.tick, p.lookAtClock)
+	p.clock.Reset(p.tick)
 }
 
 // sight looks what a worker is at.
