@@ -74,18 +74,18 @@ func (p *Pool) awaitMemory(ctx context.Context) error {
 // argument returns a block of n bytes for an argument. Arguments leave half of the memory to results and blocks, or all tasks
 // could wait for room for what they return, behind those that have not begun.
 func (p *Pool) argument(ctx context.Context, n int64) (shm.Block, error) {
-	for !p.mayArgue(n) {
+	for !p.reserveArgument(n) {
 		if err := p.awaitMemory(ctx); err != nil {
 			return shm.Block{}, err
 		}
 	}
 	b, _, err := p.allocate(ctx, n)
-	p.argued(n, b)
+	p.argumentAllocated(n, b)
 	return b, err
 }
 
-// mayArgue counts n bytes as taken by arguments, if these may have as many. argued must follow.
-func (p *Pool) mayArgue(n int64) bool {
+// reserveArgument counts n bytes as taken by arguments, if these may have as many. argumentAllocated must follow.
+func (p *Pool) reserveArgument(n int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.arguments > 0 && p.arguments+n > p.store.Size()/2 && n <= p.store.Size() { // what never fits need not wait to be told
@@ -95,8 +95,8 @@ func (p *Pool) mayArgue(n int64) bool {
 	return true
 }
 
-// argued counts b, which has no capacity if there was no room, for the n bytes that were counted.
-func (p *Pool) argued(n int64, b shm.Block) {
+// argumentAllocated counts b, which has no capacity if there was no room, for the n bytes that were counted.
+func (p *Pool) argumentAllocated(n int64, b shm.Block) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.arguments += b.Cap - n
@@ -118,12 +118,11 @@ func (p *Pool) feed() {
 	}
 }
 
-// free gives a block back. It reports false for one that was changed by another process: that may be a worker that
-// has freed it, or one that writes where it must not. The caller holds mu.
-func (p *Pool) free(b shm.Block) bool {
-	ok := p.store.Free(b)
+// free gives a block back. Nothing happens to one that was changed by another process: a worker that was just about to free it
+// itself, or one that writes where it must not. The caller holds mu.
+func (p *Pool) free(b shm.Block) {
+	p.store.Free(b)
 	p.gotFree()
-	return ok
 }
 
 // gotFree is called when memory was freed. The caller holds mu.

@@ -172,6 +172,7 @@ type handle interface {
 	adopt(c *core)
 	frozen() bool
 	elem() reflect.Type
+	Release()
 }
 
 func (b *Block[T]) inner() *core       { return b.core }

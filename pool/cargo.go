@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"reflect"
 
 	"github.com/shmkit/shmkit/shm"
 )
@@ -80,7 +79,7 @@ func getTable(src []byte) (refs []ref, rest []byte, err error) {
 	return refs, src[tableBytes(int(n)):], nil
 }
 
-// An outgoing is the references of one argument, on the parent's side. It implements codec.Shared for encoding.
+// An outgoing is the references of one argument, on the parent's side. It implements codec.Giver.
 type outgoing struct {
 	p     *Pool
 	refs  []ref
@@ -143,11 +142,8 @@ func (o *outgoing) mayGive(c *core, frozen bool) error {
 	return nil
 }
 
+// Lend lends nothing: a task sees copies of its slices, unless they are in blocks.
 func (o *outgoing) Lend([]byte) (uint64, bool) { return 0, false }
-func (o *outgoing) Take(uint64, reflect.Type) (any, error) {
-	panic("pool: an argument is not decoded here")
-}
-func (o *outgoing) Borrow(uint64) ([]byte, error) { panic("pool: an argument is not decoded here") }
 
 // load hands the blocks to the task in slot i, whose argument is in dst, or none of them. The caller holds mu.
 func (o *outgoing) load(i uint32, dst []byte) error {

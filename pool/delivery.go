@@ -11,8 +11,7 @@ import (
 	"github.com/shmkit/shmkit/shm"
 )
 
-// A delivery is what a result refers to, on the parent's side, where it belongs to the parent. It implements codec.Shared for
-// decoding.
+// A delivery is what a result refers to, on the parent's side, where it belongs to the parent. It implements codec.Taker.
 type delivery struct {
 	items   []item
 	goods   *goods
@@ -223,7 +222,7 @@ func (f *Function[In, Out]) reclaim(in In) { f.in.EachHandle(&in, abandonHandle)
 // one.
 func (f *Function[In, Out]) unseen(c *chunk[In, Out], outs []Out) {
 	for _, out := range outs {
-		f.out.EachHandle(&out, func(h any) { h.(interface{ Release() }).Release() })
+		f.out.EachHandle(&out, func(h any) { h.(handle).Release() })
 	}
 	if len(c.in) == 1 {
 		f.reclaim(c.in[0])
@@ -261,6 +260,3 @@ func (d *delivery) Borrow(k uint64) ([]byte, error) {
 	}
 	return d.items[k].data, nil
 }
-
-func (d *delivery) Give(any) (uint64, error)   { panic("pool: a result is not encoded here") }
-func (d *delivery) Lend([]byte) (uint64, bool) { panic("pool: a result is not encoded here") }

@@ -4,18 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
-	"slices"
 	"sync"
 	"sync/atomic"
 
-	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/shm"
 )
 
 // Holdings are what the running task of a worker has in shared memory: the blocks that it was given, those that it has made,
-// and results in places of their own. It implements codec.Shared on the worker's side, and is the keeper of its blocks.
+// and results in places of their own. It implements codec.Taker for arguments and codec.Giver for results, and is the keeper of its blocks.
 type holdings struct {
 	w     *worker
 	files fileCache
@@ -216,85 +213,4 @@ func (h *holdings) settle(delivered bool) {
 	clear(h.lent)
 	h.cores, h.lent, h.refs = h.cores[:0], h.lent[:0], nil
 	h.files.trim()
-}
-
-// MakeResult returns a slice of n values for a result. Where a task returns it, as its result or as a field of that, whole or cut
-// short, it is copied once, by the parent; any other slice is copied twice. ctx is the task's context, or one derived from
-// it; the slice is valid until the task ends. Its values are whatever the memory was last used for. Outside
-// of a task it is a slice like any other.
-//
-// Values of type T must be free of pointers, bools and locks: it panics otherwise.
-func MakeResult[T any](ctx context.Context, n int) ([]T, error) {
-	size := blockBytes[T](n)
-	if size < 0 {
-		return nil, fmt.Errorf("make result of %d values: %w", n, errBadLength)
-	}
-	w, task, err := runningTask(ctx)
-	if errors.Is(err, errNoTask) || err == nil && size <= nearBytes {
-		return make([]T, n), nil
-	}
-	if err == nil {
-		var b []byte
-		if b, err = w.hold.lend(ctx, task, size); err == nil {
-			return layout.MustSlice[T](b, 0, n), nil
-		}
-	}
-	return nil, fmt.Errorf("make result of %d bytes: %w", size, err)
-}
-
-func (h *holdings) lend(ctx context.Context, task int, size int64) ([]byte, error) {
-	b, _, err := h.allocate(ctx, size)
-	if err != nil {
-		return nil, err
-	}
-	if err := h.enter(task); err != nil {
-		h.w.free(b)
-		return nil, err
-	}
-	defer h.mu.Unlock()
-	data := h.w.store.Bytes(b)[:size]
-	h.lent = append(h.lent, lentBlock{block: b, data: data})
-	return data, nil
-}
-
-// A fileCache is the files that a worker has mapped last.
-type fileCache struct {
-	files map[shm.FileRef]*shm.File
-	order []shm.FileRef // oldest first
-}
-
-// mostFiles is how many files stay mapped between tasks.
-const mostFiles = 16
-
-func (c *fileCache) open(r shm.FileRef) (*shm.File, error) {
-	if f := c.files[r]; f != nil {
-		if _, err := f.Ref(); !errors.Is(err, os.ErrClosed) { // by a task that should not have
-			return f, err
-		}
-		c.drop(r)
-	}
-	f, err := shm.OpenRef(r)
-	if err != nil {
-		return nil, err
-	}
-	if c.files == nil {
-		c.files = map[shm.FileRef]*shm.File{}
-	}
-	c.files[r] = f
-	c.order = append(c.order, r)
-	return f, nil
-}
-
-// trim is called between tasks.
-func (c *fileCache) trim() {
-	for len(c.order) > mostFiles {
-		oldest := c.order[0]
-		_ = c.files[oldest].Close() // it was only read
-		c.drop(oldest)
-	}
-}
-
-func (c *fileCache) drop(r shm.FileRef) {
-	delete(c.files, r)
-	c.order = slices.DeleteFunc(c.order, func(o shm.FileRef) bool { return o == r })
 }

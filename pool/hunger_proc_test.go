@@ -4,6 +4,9 @@ package pool
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +25,26 @@ var hungryFor = Func("hungry for", func(ctx context.Context, n int) (int, error)
 		}
 	}
 	return n, nil
+})
+
+// A rendezvous is so many MiB and a named pipe.
+type rendezvous struct {
+	N    int
+	Gate string
+}
+
+// hungryAfter takes so many MiB, waits at the gate, and then takes as many again.
+var hungryAfter = Func("hungry after", func(ctx context.Context, r rendezvous) (int, error) {
+	if _, err := NewBlock[byte](ctx, nil, r.N*mib); err != nil {
+		return 0, err
+	}
+	f, err := os.Open(r.Gate)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	_, err = NewBlock[byte](ctx, nil, r.N*mib)
+	return r.N, err
 })
 
 // waitsForMemory reports whether somebody of the program does.
@@ -100,14 +123,21 @@ func TestTooLarge(t *testing.T) {
 }
 
 // requireOneStarves runs two tasks that each have some memory and wait for the other's: one gives way.
-func requireOneStarves(t *testing.T, p *Pool) (starved int) {
+func requireOneStarves(t *testing.T, p *Pool) {
 	t.Helper()
+	gate := filepath.Join(t.TempDir(), "gate")
+	require.NoError(t, syscall.Mkfifo(gate, 0o600))
 	var futures []*Future[int]
 	for range 2 {
-		f, err := hungryFor.Go(t.Context(), p, 5)
+		f, err := hungryAfter.Go(t.Context(), p, rendezvous{5, gate})
 		require.NoError(t, err)
 		futures = append(futures, f)
 	}
+	eventually(t, "both have some", func() bool { return p.Memory().Blocks >= 10*mib })
+	open, err := os.OpenFile(gate, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer open.Close()
+	starved := 0
 	for _, f := range futures {
 		n, err := f.Wait(t.Context())
 		if err != nil {
@@ -118,17 +148,14 @@ func requireOneStarves(t *testing.T, p *Pool) (starved int) {
 		}
 		require.Equal(t, 5, n)
 	}
-	require.LessOrEqual(t, starved, 1, "one at least is to succeed")
-	return starved // unless they ran one after the other
+	require.Equal(t, 1, starved)
 }
 
 func TestTasksThatStarve(t *testing.T) {
 	p := start(t, Options{Workers: 2, Memory: 12 * mib})
-	starved := 0
 	for range 5 {
-		starved += requireOneStarves(t, p)
+		requireOneStarves(t, p)
 	}
-	require.NotZero(t, starved)
 	requireNothingHeld(t, p)
 }
 

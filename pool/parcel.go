@@ -117,11 +117,11 @@ func (p *Pool) guess(last int64, a *parcel) []byte {
 		return nil
 	}
 	a.users++
-	if !p.mayArgue(n) {
+	if !p.reserveArgument(n) {
 		return nil
 	}
 	got, _, err := p.store.Alloc(n)
-	p.argued(n, got)
+	p.argumentAllocated(n, got)
 	if err != nil {
 		return nil
 	}

@@ -31,6 +31,8 @@ func TestShortTimeoutBesideLong(t *testing.T) {
 		p.timeKept(&p.entries[1])
 		p.mu.Unlock()
 		<-time.After(longestTick)
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		require.False(t, p.ticking)
 	})
 }

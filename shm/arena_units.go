@@ -16,7 +16,7 @@ func (a *Arena) allocRun(n int) (b Block, zero bool, err error) {
 		return Block{}, false, err
 	}
 	w := blockWord(a.words[head].Load()).next(blockHeld, a.self)
-	a.words[head].Store(uint64(w)) // a claimed unit is written by its holder alone
+	a.words[head].Store(uint64(w)) // a claimed unit is written by its holder alone; pairs with the loads in locate
 	b = Block{Off: a.unitOff(head), Cap: int64(n) * unitBytes, Word: uint64(w)}
 	// Of pages larger than a unit only whole ones go back, and what stays is not always cleared.
 	return b, a.grain == 1 && len(gaps) == 1 && gaps[0].n == n, nil

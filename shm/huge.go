@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/edsrzf/mmap-go"
-
 	"github.com/shmkit/shmkit/internal/sys"
 )
 
@@ -34,19 +32,7 @@ func HugePageSize() (int64, error) {
 // If no huge page is left at all, NewHuge fails with an error that wraps
 // [ErrNoMemory] and says which file to write to.
 func NewHuge(name string, size int64) (*Segment, error) {
-	if err := checkNewHuge(name, size); err != nil {
-		return nil, fmt.Errorf("create segment %q: %w", name, err)
-	}
-	f, err := sys.MemfdHuge(prefix+name, size)
-	if err != nil {
-		return nil, fmt.Errorf("create segment: %w", err)
-	}
-	s, err := mapSegment(f, name, size, mmap.RDWR)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("create segment: %w", err)
-	}
-	return s, nil
+	return create(name, size, checkNewHuge, sys.MemfdHuge)
 }
 
 func checkNewHuge(name string, size int64) error {

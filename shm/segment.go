@@ -40,10 +40,15 @@ type Segment struct {
 // The name is for people: it need not be unique, and shows in /proc/PID/fd as
 // "/memfd:shmkit:NAME". The caller closes the segment.
 func New(name string, size int64) (*Segment, error) {
-	if err := checkNew(name, size); err != nil {
+	return create(name, size, checkNew, sys.Memfd)
+}
+
+// create makes a segment of what check lets pass, in a file that memfd makes.
+func create(name string, size int64, check func(string, int64) error, memfd func(string, int64) (*os.File, error)) (*Segment, error) {
+	if err := check(name, size); err != nil {
 		return nil, fmt.Errorf("create segment %q: %w", name, err)
 	}
-	f, err := sys.Memfd(prefix+name, size)
+	f, err := memfd(prefix+name, size)
 	if err != nil {
 		return nil, fmt.Errorf("create segment: %w", err)
 	}

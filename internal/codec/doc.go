@@ -19,7 +19,7 @@
 //
 // # By reference
 //
-// Where both processes see the same memory, which [Shared] stands for, some of a value
+// Where both processes see the same memory, which [Giver] and [Taker] stand for, some of a value
 // need not be copied. A slice of plain values in a flat plan is lent, if it lies in that
 // memory: the slice on the other side refers to the same elements. A handle is a pointer
 // of a type that [Refers] names: it crosses as a number, as a value of its own or as
@@ -44,7 +44,7 @@
 // [Plan.Decode] trusts no byte: whatever the bytes are, it returns a value of the type or
 // an error, reads nothing outside of them and allocates memory for no more elements
 // than they can hold. Without views, the bytes may even change while it reads them. Numbers
-// of handles and of lent slices it leaves to Shared to judge, but takes no handle of another
+// of handles and of lent slices it leaves to the Taker to judge, but takes no handle of another
 // type and no bytes that do not hold the elements.
 //
 // A Plan may be used by any number of goroutines at once. Panics of a Codec or
@@ -64,7 +64,7 @@
 //   - Elements that were lent are used by both sides at once. A slice is not lent if its
 //     elements have bools, nor within a field that crosses as CBOR.
 //   - When an encoding or decoding fails, handles that were given or taken, and slices that were
-//     lent or borrowed, stay so: their Shared knows which.
+//     lent or borrowed, stay so: their Giver knows which.
 //   - A value with handles is copied to the heap on its way, as one with a CBOR plan is.
 //   - Numbers that mean something in one process only, such as a file descriptor or a
 //     uintptr made from a pointer, are numbers to this package.

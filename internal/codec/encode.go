@@ -48,13 +48,13 @@ func (e *Encoded) CopyTo(dst []byte) {
 // caller's to take back.
 //
 // *v itself does not escape to the heap.
-func (p *Plan[T]) Prepare(v *T, s Shared) (Encoded, error) { return p.PrepareIn(v, s, nil) }
+func (p *Plan[T]) Prepare(v *T, s Giver) (Encoded, error) { return p.PrepareIn(v, s, nil) }
 
 // PrepareIn is Prepare with memory for the bytes that a CBOR plan makes: they lie in buf if
 // they fit ([Encoded.InPlace] tells), else on the heap. A caller whose buf is where the value
 // goes need not copy it. buf's bytes are undefined if they do not fit or Prepare fails;
 // other plans leave it alone.
-func (p *Plan[T]) PrepareIn(v *T, s Shared, buf []byte) (Encoded, error) {
+func (p *Plan[T]) PrepareIn(v *T, s Giver, buf []byte) (Encoded, error) {
 	switch {
 	case p.kind == kindPlain:
 		data := layout.Bytes(v)
@@ -77,7 +77,7 @@ func (p *Plan[T]) flat(mem layout.Memory, cs crossings) Encoded {
 	return Encoded{size: sizeFlat(mem, p.ops, cs), mem: mem, ops: p.ops, crossings: cs}
 }
 
-func (p *Plan[T]) prepare(v *T, s Shared, buf []byte) (Encoded, error) {
+func (p *Plan[T]) prepare(v *T, s Giver, buf []byte) (Encoded, error) {
 	switch p.kind {
 	case kindFlat:
 		mem := layout.MemoryOf(v)
@@ -111,7 +111,7 @@ func (p *Plan[T]) prepare(v *T, s Shared, buf []byte) (Encoded, error) {
 // handles. What s answered before an error is the caller's to take back.
 //
 // *v itself does not escape to the heap.
-func (p *Plan[T]) Decode(src []byte, v *T, view bool, s Shared) error {
+func (p *Plan[T]) Decode(src []byte, v *T, view bool, s Taker) error {
 	var err error
 	switch {
 	case p.kind == kindPlain:
@@ -137,7 +137,7 @@ func (p *Plan[T]) Decode(src []byte, v *T, view bool, s Shared) error {
 	return fmt.Errorf("decode %s: %w", p.name, err)
 }
 
-func (p *Plan[T]) decode(src []byte, v *T, view bool, s Shared) error {
+func (p *Plan[T]) decode(src []byte, v *T, view bool, s Taker) error {
 	if p.kind == kindFlat {
 		return getMixed(layout.MemoryOf(v), p.ops, src, view, s)
 	}

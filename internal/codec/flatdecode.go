@@ -13,7 +13,7 @@ var errTrailing = errors.New("bytes left over")
 // getFlat sets the fields from src. Each byte of src is read at most once,
 // lengths into a local variable, so that a writer beside us cannot change them
 // between their check and their use.
-func getFlat(mem layout.Memory, ops []op, src []byte, view bool, s Shared) error {
+func getFlat(mem layout.Memory, ops []op, src []byte, view bool, s Taker) error {
 	for i := range ops {
 		var err error
 		if src, err = ops[i].get(mem, src, view, s); err != nil {
@@ -30,7 +30,7 @@ func atEnd(src []byte) error {
 	return nil
 }
 
-func (o *op) get(mem layout.Memory, src []byte, view bool, s Shared) (rest []byte, err error) {
+func (o *op) get(mem layout.Memory, src []byte, view bool, s Taker) (rest []byte, err error) {
 	var b []byte
 	switch o.kind {
 	case opPlain:

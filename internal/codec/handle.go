@@ -14,7 +14,7 @@ import (
 
 // cross encodes the fields that need CBOR and, once nothing else can fail, gives the
 // handles and lends the slices.
-func cross(mem layout.Memory, ops []op, slots int, s Shared) (crossings, error) {
+func cross(mem layout.Memory, ops []op, slots int, s Giver) (crossings, error) {
 	if s == nil {
 		return nil, errNotShared
 	}
@@ -55,7 +55,7 @@ func (o *op) marshal(mem layout.Memory) ([]byte, error) {
 	return marshalCBOR(v, nil)
 }
 
-func (o *op) give(mem layout.Memory, s Shared) (c crossing, err error) {
+func (o *op) give(mem layout.Memory, s Giver) (c crossing, err error) {
 	v := mem.Value(o.off, o.typ)
 	if v.IsNil() {
 		return c, nil
@@ -71,7 +71,7 @@ func (o *op) give(mem layout.Memory, s Shared) (c crossing, err error) {
 }
 
 // getMixed is getFlat for a plan with handles. mem is that of a zero value.
-func getMixed(mem layout.Memory, ops []op, src []byte, view bool, s Shared) error {
+func getMixed(mem layout.Memory, ops []op, src []byte, view bool, s Taker) error {
 	if s == nil {
 		return errNotShared
 	}
@@ -92,7 +92,7 @@ func getMixed(mem layout.Memory, ops []op, src []byte, view bool, s Shared) erro
 	return atEnd(src)
 }
 
-func (o *op) take(mem layout.Memory, src []byte, s Shared) (rest []byte, err error) {
+func (o *op) take(mem layout.Memory, src []byte, s Taker) (rest []byte, err error) {
 	n, rest, err := takeWord(src)
 	if n == 0 || err != nil {
 		return rest, err

@@ -151,7 +151,7 @@ func TestPrepareFails(t *testing.T) {
 }
 
 // topmost gives a number for which there is no word.
-type topmost struct{ Shared }
+type topmost struct{ Giver }
 
 func (topmost) Give(any) (uint64, error) { return math.MaxUint64, nil }
 

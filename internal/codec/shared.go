@@ -8,15 +8,18 @@ import (
 	"github.com/shmkit/shmkit/internal/layout"
 )
 
-// Shared is what a plan needs of the memory that both processes see, for what crosses by
-// reference. Encoding uses Give and Lend, decoding Take and Borrow.
-type Shared interface {
+// A Giver is what encoding needs of the memory that both processes see, for what crosses by reference.
+type Giver interface {
 	// Give returns the number under which handle crosses: a non-nil pointer of a type
 	// that refers said yes to. No handle has the number [math.MaxUint64].
 	Give(handle any) (ref uint64, err error)
 	// Lend returns the number under which b, the elements of a slice, crosses because
 	// they lie in shared memory already; ok is false if they are to be copied.
 	Lend(b []byte) (ref uint64, ok bool)
+}
+
+// A Taker is what decoding needs of it.
+type Taker interface {
 	// Take returns the handle, of pointer type t, that was given as ref. It trusts
 	// neither ref nor that it goes with t.
 	Take(ref uint64, t reflect.Type) (any, error)
@@ -49,7 +52,7 @@ func (cs crossings) of(o *op) crossing {
 }
 
 // lendAll lends the slices that s wants to lend.
-func lendAll(mem layout.Memory, ops []op, slots int, s Shared) (cs crossings) {
+func lendAll(mem layout.Memory, ops []op, slots int, s Giver) (cs crossings) {
 	if s == nil || slots == 0 {
 		return nil
 	}
@@ -67,7 +70,7 @@ func lendAll(mem layout.Memory, ops []op, slots int, s Shared) (cs crossings) {
 }
 
 // lend asks s once, for what is a slice and has elements.
-func (o *op) lend(mem layout.Memory, s Shared) (c crossing) {
+func (o *op) lend(mem layout.Memory, s Giver) (c crossing) {
 	if !o.viewable() {
 		return c
 	}
@@ -79,7 +82,7 @@ func (o *op) lend(mem layout.Memory, s Shared) (c crossing) {
 
 // borrow sets the slice to elements that were lent: n is their number plus 1, and src
 // goes on with the word that they were lent as.
-func (o *op) borrow(mem layout.Memory, n uint64, src []byte, s Shared) (rest []byte, err error) {
+func (o *op) borrow(mem layout.Memory, n uint64, src []byte, s Taker) (rest []byte, err error) {
 	ref, rest, err := takeWord(src)
 	switch {
 	case err != nil:

@@ -69,7 +69,7 @@ func values[T any](t *testing.T, m *memory, off int64, n int) []T {
 }
 
 // send encodes *v for s.
-func send[T any](t require.TestingT, p *Plan[T], v *T, s Shared) []byte {
+func send[T any](t require.TestingT, p *Plan[T], v *T, s Giver) []byte {
 	e, err := p.Prepare(v, s)
 	require.NoError(t, err)
 	src := make([]byte, e.Size())
@@ -177,8 +177,14 @@ func TestLentRejects(t *testing.T) {
 	assert.Nil(t, flags)
 }
 
+// shared is a Giver and a Taker.
+type shared interface {
+	Giver
+	Taker
+}
+
 // stranger shares no slices.
-type stranger struct{ Shared }
+type stranger struct{ shared }
 
 func (stranger) Lend([]byte) (uint64, bool) { return 0, false }
 
@@ -188,7 +194,7 @@ func TestLendAllocations(t *testing.T) {
 	m.calls = make([]string, 0, 1<<10)
 	for name, tt := range map[string]struct {
 		want float64
-		s    Shared
+		s    shared
 	}{"nothing shared": {0, nil}, "nothing lent": {0, stranger{}}} {
 		assert.Equal(t, tt.want, testing.AllocsPerRun(100, func() {
 			own := v
