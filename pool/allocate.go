@@ -9,21 +9,11 @@ import (
 	"github.com/shmkit/shmkit/shm"
 )
 
-// enter keeps the memory mapped, and the pool from ending, until p.users.Done. It fails if the pool accepts no tasks.
-func (p *Pool) enter() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.accepting(); err != nil {
-		return err
-	}
-	p.users.Add(1)
-	return nil
-}
-
 // retryEvery is how often somebody who waits for memory looks whether another process has given some back: nobody tells.
 const retryEvery = 10 * time.Millisecond
 
-// allocate returns a block of n bytes, and whether it is known to be zero, once there is room. The caller has entered.
+// allocate returns a block of n bytes, and whether it is known to be zero, once there is room. The caller has entered; at errMoved it
+// has to leave, and may begin again.
 func (p *Pool) allocate(ctx context.Context, n int64) (b shm.Block, zero bool, err error) {
 	for trimmed, collected := false, false; ; {
 		b, zero, err = p.store.Alloc(n)
@@ -52,6 +42,9 @@ func (p *Pool) awaitMemory(ctx context.Context) error {
 	defer p.mu.Unlock()
 	if err := p.accepting(); err != nil {
 		return err
+	}
+	if p.moving != nil {
+		return errMoved
 	}
 	if p.reap() > 0 {
 		return nil
@@ -118,13 +111,6 @@ func (p *Pool) feed() {
 	}
 }
 
-// free gives a block back. Nothing happens to one that was changed by another process: a worker that was just about to free it
-// itself, or one that writes where it must not. The caller holds mu.
-func (p *Pool) free(b shm.Block) {
-	p.store.Free(b)
-	p.gotFree()
-}
-
 // gotFree is called when memory was freed. The caller holds mu.
 func (p *Pool) gotFree() {
 	p.freeings++
@@ -145,13 +131,13 @@ func (p *Pool) soil() {
 func (p *Pool) tidy() {
 	p.soiled.Store(false)
 	p.mu.Lock()
-	if p.phase >= stopping {
+	if p.phase >= stopping || p.moving != nil {
 		p.mu.Unlock()
 		return
 	}
-	p.users.Add(1)
+	p.inside++
 	p.mu.Unlock()
-	defer p.users.Done()
+	defer p.exit(1)
 	p.store.Sweep()
 	asked := p.askToSweep()
 	if more := p.store.Trim(); more || asked {

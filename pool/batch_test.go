@@ -25,8 +25,12 @@ func heapTable(t require.TestingT, slots, workers int) *memory {
 	lines := make([][layout.Line / 8]uint64, n/layout.Line+1)
 	m, err := view(layout.SliceBytes(lines)[:n], g)
 	require.NoError(t, err)
+	m.ctl.present.Store(uint32(workers))
 	return m
 }
+
+// heapEstate is m as a pool's, without a segment nor an arena.
+func heapEstate(m *memory) *estate { return &estate{mem: m, crowd: m.crowd(), bell: m.bell()} }
 
 // offer queues task gen in each slot and publishes a hint for it.
 func (m *memory) offer(t require.TestingT, p interface{ TryPush(uint32) (uint64, bool) }, gen uint64, slots ...uint32) {

@@ -60,12 +60,12 @@ func newCore(ctx context.Context, p *Pool, size int64) (*core, error) {
 // TryNewBlock is NewBlock without waiting, outside of tasks. It reports whether there was room.
 func TryNewBlock[T any](p *Pool, n int) (*Block[T], bool) {
 	size := blockBytes[T](n)
-	if size < 0 || p.enter() != nil {
+	if size < 0 || !p.tryEnter() {
 		return nil, false
 	}
-	defer p.users.Done()
 	b, zero, err := p.store.Alloc(size)
 	if err != nil {
+		p.exit(1)
 		return nil, false
 	}
 	return &Block[T]{p.keep(b, size, zero)}, true

@@ -129,7 +129,7 @@ func (o *outgoing) mayGive(c *core, frozen bool) error {
 	switch {
 	case c == nil:
 		return errors.New("the block was not made by NewBlock")
-	case c.keeper != keeper(o.p):
+	case !o.p.owns(c.keeper):
 		return errors.New("the block belongs to another pool")
 	case c.state.Load() != coreHeld:
 		return c.unavailable()
@@ -149,19 +149,33 @@ func (o *outgoing) Lend([]byte) (uint64, bool) { return 0, false }
 func (o *outgoing) load(i uint32, dst []byte) error {
 	o.p.entries[i].cargo = &o.cargo
 	for k, c := range o.cores {
-		var err error
-		switch o.refs[k].kind {
-		case refBlock:
-			err = o.move(i, k, c, dst)
-		case refFrozen:
-			err = o.share(c)
-		}
-		if err != nil {
+		if err := o.loadOne(i, k, c, dst); err != nil {
 			o.p.takeBack(i)
 			return err
 		}
 	}
 	return nil
+}
+
+// errLeft says that a block lies in memory that its pool has given up.
+var errLeft = errors.New("the block is of a time before the pool got new memory: copy it to a new one")
+
+func (o *outgoing) loadOne(i uint32, k int, c *core, dst []byte) error {
+	switch {
+	case c == nil: // a file
+		return nil
+	case c.keeper != keeper(o.p.estate):
+		return errLeft
+	case o.refs[k].kind == refBlock:
+		return o.move(i, k, c, dst)
+	}
+	return o.share(c)
+}
+
+// owns reports whether k keeps blocks of this pool.
+func (p *Pool) owns(k keeper) bool {
+	h, ok := k.(*estate)
+	return ok && h.owner == p
 }
 
 // move hands one block over: since mayGive another call may have been faster.
@@ -232,7 +246,7 @@ func (p *Pool) unload(i uint32) (freed int) {
 		}
 	}
 	for _, f := range e.cargo.frozen {
-		p.unread(f)
+		f.home.unread(f)
 	}
 	e.cargo = nil
 	return freed

@@ -2,9 +2,9 @@ package pool
 
 // check looks for what should not be, and repairs what a process that was stopped in
 // the middle of a hand-over can leave: hints that were taken and not acted on, wakes that
-// were not made. What no process can leave ends the pool. The caller holds mu.
+// were not made. What no process can leave is corruption. The caller holds mu.
 func (p *Pool) check() {
-	if p.phase >= stopping || p.broken != nil {
+	if p.phase >= stopping || p.broken != nil || p.moving != nil {
 		return
 	}
 	if p.mem.ctl.stop.Load() != 0 {
@@ -16,15 +16,18 @@ func (p *Pool) check() {
 			p.checkSlot(uint32(i))
 		}
 	}
+	if p.broken != nil || p.moving != nil {
+		return
+	}
 	p.rehint()
 	if p.outstanding > 0 && !p.mem.ready.Empty() {
-		p.crowd.wakeAll()
+		p.wakeAll()
 	}
 }
 
 // checkSlot compares the word of a task's slot with what the parent knows of it.
 func (p *Pool) checkSlot(i uint32) {
-	if p.broken != nil {
+	if p.broken != nil || p.moving != nil {
 		return
 	}
 	e := &p.entries[i]

@@ -40,6 +40,7 @@ type part struct {
 	next    int           // items that have results
 	elapsed time.Duration // 0: unknown
 	owned   bool          // the block is the part's again
+	salvage []byte        // a copy of the block, if that cannot be had back yet
 }
 
 // part returns the chunk that a promise is, or nil.
@@ -169,7 +170,7 @@ func (f *Function[In, Out]) serveItems(w *worker, args []In, results []Out, next
 			return nil
 		}
 		if k > 0 { // the first was counted with the chunk
-			if w.tasks > 0 && w.ran >= w.tasks {
+			if w.tasks > 0 && w.ran >= w.tasks || w.area.retire.Load() != 0 { // pairs with the store in Pool.retireWorker
 				return nil
 			}
 			w.ran++

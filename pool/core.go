@@ -57,24 +57,29 @@ func (c *core) become(what, kind string, state uint32) {
 
 // A frozenBlock is what the parent knows of a block that was frozen. Guarded by Pool.mu.
 type frozenBlock struct {
+	home    *estate
 	block   shm.Block
 	readers int // handles, and tasks
 }
 
 // newCore allocates a block for the program.
 func (p *Pool) newCore(ctx context.Context, size int64) (*core, error) {
-	if err := p.enter(); err != nil {
-		return nil, err
+	for {
+		if err := p.enter(ctx); err != nil {
+			return nil, err
+		}
+		b, zero, err := p.allocate(ctx, size)
+		if err == nil {
+			return p.keep(b, size, zero), nil
+		}
+		p.exit(1)
+		if err != errMoved {
+			return nil, err
+		}
 	}
-	defer p.users.Done()
-	b, zero, err := p.allocate(ctx, size)
-	if err != nil {
-		return nil, err
-	}
-	return p.keep(b, size, zero), nil
 }
 
-// keep makes a core of a block that the parent has allocated.
+// keep makes a core of a block that the parent has allocated, which has entered and leaves.
 func (p *Pool) keep(b shm.Block, size int64, zero bool) *core {
 	if !zero {
 		clear(p.store.Bytes(b)[:size])
@@ -82,59 +87,6 @@ func (p *Pool) keep(b shm.Block, size int64, zero bool) *core {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.blocks++
-	return &core{keeper: p, block: b, size: size}
-}
-
-func (p *Pool) view(c *core) ([]byte, error) { return p.store.view(c.block, c.size, false) }
-
-func (p *Pool) release(c *core) {
-	if c.shared == nil {
-		p.store.Free(c.block) // not under the lock: a large one takes a while
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.shared == nil {
-		p.gotFree()
-		p.letGo()
-		return
-	}
-	p.unread(c.shared)
-}
-
-func (p *Pool) freeze(c *core) *core {
-	b, ok := p.store.Freeze(c.block)
-	if !ok {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.corrupted("block at %d was changed by somebody who does not hold it", c.block.Off)
-		b = c.block
-	}
-	return &core{keeper: p, block: b, size: c.size, shared: &frozenBlock{block: b, readers: 1}}
-}
-
-// unread takes a reader from a frozen block, and frees it with its last. The caller holds mu.
-func (p *Pool) unread(f *frozenBlock) {
-	if f.readers--; f.readers == 0 {
-		p.free(f.block)
-		p.letGo()
-	}
-}
-
-// letGo counts a block that the program no longer holds. With the last one goes the memory of a pool that
-// has ended. The caller holds mu.
-func (p *Pool) letGo() {
-	p.blocks--
-	p.unmap()
-}
-
-// unmap takes the memory away once nothing needs it any more. The caller holds mu.
-func (p *Pool) unmap() {
-	if p.phase != gone || !p.unused {
-		return
-	}
-	if p.blocks > 0 {
-		p.store.TrimAll()
-		return
-	}
-	p.seg.Close()
+	p.exitLocked(1)
+	return &core{keeper: p.estate, block: b, size: size}
 }

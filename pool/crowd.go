@@ -29,13 +29,14 @@ import (
 // come by the ten thousand per second: waking it for each would cost more than the task. When the
 // last one that is awake goes to sleep it wakes the napper, after its own last look.
 type crowd struct {
+	ctl   *control
 	idle  *idleSets
 	areas []workerArea
 	words int // of each bitmap that this crowd uses
 }
 
 func (m *memory) crowd() crowd {
-	return crowd{idle: &m.ctl.idle, areas: m.workers, words: (len(m.workers) + 63) / 64}
+	return crowd{ctl: m.ctl, idle: &m.ctl.idle, areas: m.workers, words: (len(m.workers) + 63) / 64}
 }
 
 type bitmap = []atomic.Uint64
@@ -112,9 +113,9 @@ func (c *crowd) wake(i int) {
 	sys.FutexWake(&c.areas[i].wake, 1)
 }
 
-// wakeAll ends every sleep.
-func (c *crowd) wakeAll() {
-	for i := range c.areas {
+// wakeAll ends the sleep of those in the first places.
+func (c *crowd) wakeAll(places int) {
+	for i := range places {
 		unset(c.idle.sleepers[:], i)
 		c.wake(i)
 	}
@@ -127,9 +128,9 @@ func (c *crowd) forget(i int) {
 	unset(c.idle.nappers[:], i)
 }
 
-// awake counts the workers that neither sleep nor nap.
+// awake counts the workers that neither sleep nor nap. It is a guess: workers come and go.
 func (c *crowd) awake() int {
-	n := len(c.areas)
+	n := int(c.ctl.present.Load()) // pairs with the store in Pool.count
 	for w := range c.words {
 		n -= bits.OnesCount64(c.idle.sleepers[w].Load() | c.idle.nappers[w].Load())
 	}

@@ -27,7 +27,7 @@ type item struct {
 
 // goods are the blocks of a delivery that nobody has taken yet. When nobody can take them any more they are freed.
 type goods struct {
-	p     *Pool
+	home  *estate
 	cores []*core // nil once they were taken
 
 	forgettable bool // and counted as such
@@ -43,11 +43,11 @@ func (p *Pool) receive(i uint32, m *member, src []byte) (d *delivery, body []byt
 	if len(refs) == 0 {
 		return nil, body, nil
 	}
-	d = &delivery{goods: &goods{p: p}}
+	d = &delivery{goods: &goods{home: p.estate}}
 	for _, r := range refs {
 		it, err := p.takeOver(i, m, r)
 		if err != nil {
-			p.discard(d)
+			d.discard()
 			return nil, nil, err
 		}
 		d.items = append(d.items, it)
@@ -71,7 +71,7 @@ func (p *Pool) takeOver(i uint32, m *member, r ref) (it item, err error) {
 			return it, errNotHeld
 		}
 		f.readers++
-		it.core = &core{keeper: p, block: f.block, size: size, shared: f}
+		it.core = &core{keeper: p.estate, block: f.block, size: size, shared: f}
 		return it, nil
 	}
 	b, err = p.store.Find(b.Off, b.Cap, b.Word)
@@ -87,9 +87,9 @@ func (p *Pool) takeOver(i uint32, m *member, r ref) (it item, err error) {
 		it.lent, it.data = b, p.store.Bytes(b)[:size]
 		return it, nil
 	case refBlock:
-		it.core = &core{keeper: p, block: b, size: size}
+		it.core = &core{keeper: p.estate, block: b, size: size}
 	case refFrozen:
-		it.core = &core{keeper: p, block: b, size: size, shared: &frozenBlock{block: b, readers: 1}}
+		it.core = &core{keeper: p.estate, block: b, size: size, shared: &frozenBlock{home: p.estate, block: b, readers: 1}}
 	default:
 		p.free(b)
 		return it, errNotHeld
@@ -127,10 +127,11 @@ func (d *delivery) mayBeForgotten() {
 		return
 	}
 	d.goods.forgettable = true
-	d.goods.p.forgettable.Add(1)
+	d.goods.home.owner.forgettable.Add(1)
 	d.cleanup = runtime.AddCleanup(d, func(g *goods) {
-		g.p.mu.Lock()
-		defer g.p.mu.Unlock()
+		p := g.home.owner
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		g.drop()
 	}, d.goods)
 }
@@ -148,20 +149,20 @@ func (d *delivery) copyLent() {
 }
 
 // freeLent gives back what was copied. The caller holds mu.
-func (p *Pool) freeLent(d *delivery) {
+func (d *delivery) freeLent() {
 	for k := range d.items {
 		if it := &d.items[k]; it.lent.Cap > 0 {
-			p.free(it.lent)
+			d.goods.home.free(it.lent)
 			it.lent = shm.Block{}
 		}
 	}
 }
 
 // discard frees what nobody wants. The caller holds mu.
-func (p *Pool) discard(d *delivery) {
+func (d *delivery) discard() {
 	if d != nil {
 		d.cleanup.Stop()
-		p.freeLent(d)
+		d.freeLent()
 		d.goods.drop()
 	}
 }
@@ -171,11 +172,11 @@ func (g *goods) drop() {
 	for _, c := range g.cores {
 		c.state.Store(coreReleased)
 		if c.shared != nil {
-			g.p.unread(c.shared)
+			g.home.unread(c.shared)
 			continue
 		}
-		g.p.free(c.block)
-		g.p.letGo()
+		g.home.free(c.block)
+		g.home.letGo()
 	}
 	g.forget()
 }
@@ -185,14 +186,14 @@ func (g *goods) forget() {
 	g.cores = nil
 	if g.forgettable {
 		g.forgettable = false
-		g.p.forgettable.Add(-1)
+		g.home.owner.forgettable.Add(-1)
 	}
 }
 
 // taken says that the program has the handles now, unless err says why it has not.
 func (d *delivery) taken(err error) {
 	d.cleanup.Stop()
-	p := d.goods.p
+	p := d.goods.home.owner
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil {
@@ -209,7 +210,7 @@ func (d *delivery) taken(err error) {
 // discard frees what a result that nobody will wait for refers to. The caller holds mu.
 func (f *Future[Out]) discard() {
 	if f.finished() && f.more != nil && f.more.refs != nil {
-		f.pool.discard(f.more.refs)
+		f.more.refs.discard()
 		f.more.refs, f.more.raw = nil, nil
 		f.more.err = context.Canceled
 	}

@@ -46,20 +46,26 @@ func (p *Pool) doom(i uint32, gen uint64) {
 func (p *Pool) tell(m *member) {
 	p.mem.workers[m.index].leave.Store(1) // pairs with the load in worker.told
 	_ = m.proc.Signal(sys.SIGTERM)        // it has ended if that fails
-	m.killLate()
+	p.killLate(m)
 }
 
 // killLate kills a worker that is about to end and has not after a while. The caller holds Pool.mu.
-func (m *member) killLate() {
+func (p *Pool) killLate(m *member) {
 	proc := m.proc
-	time.AfterFunc(killAfter, func() { _ = proc.Kill() }) // it has ended if that fails
+	time.AfterFunc(killAfter, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if m.proc == proc {
+			p.kill(m)
+		}
+	})
 }
 
 // noticeRetired looks whether a worker ends by itself. The caller holds mu.
 func (p *Pool) noticeRetired(m *member) {
 	if !m.leaving && m.proc != nil && bootStatus(p.mem.workers[m.index].status.Load()) == retired { // pairs with the store in worker.retire
 		m.leaving = true
-		m.killLate()
+		p.killLate(m)
 	}
 }
 

@@ -130,7 +130,7 @@ func (f *Function[In, Out]) submit(ctx context.Context, p *Pool, fut *Future[Out
 		return f.submitEncoded(ctx, p, fut, in)
 	}
 	p.mu.Lock()
-	i, err := p.takeSlot(ctx)
+	i, err := p.slot(ctx)
 	if err != nil {
 		p.mu.Unlock()
 		return nil, err
@@ -172,19 +172,35 @@ func (f *Function[In, Out]) destination(fut *Future[Out]) []byte {
 //
 //go:noinline
 func (f *Function[In, Out]) submitEncoded(ctx context.Context, p *Pool, fut *Future[Out], in In) (*Future[Out], error) {
-	a := parcel{limit: p.limit(f.timeout), tries: p.tries(f.retries)}
-	err := f.pack(p, &a, in)
-	defer func() { p.users.Add(-a.users) }()
-	if err != nil {
-		return nil, fmt.Errorf("%s: encode argument: %w", f.def.name, err)
-	}
 	if fut == nil {
 		fut = &Future[Out]{promise: promise{origin: &p.origins[f.def.id]}}
 	}
-	if err := p.submitParcel(ctx, &fut.promise, f.destination(fut), &a); err != nil {
-		return nil, err
+	for {
+		switch err := f.send(ctx, p, fut, in); err {
+		case nil:
+			return fut, nil
+		case errMoved:
+		default:
+			return nil, err
+		}
+		p.mu.Lock()
+		err := p.awaitMove(ctx)
+		p.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
 	}
-	return fut, nil
+}
+
+// send packs an argument and submits it. At errMoved it has left nothing behind.
+func (f *Function[In, Out]) send(ctx context.Context, p *Pool, fut *Future[Out], in In) error {
+	a := parcel{limit: p.limit(f.timeout), tries: p.tries(f.retries)}
+	err := f.pack(p, &a, in)
+	defer func() { p.exit(a.users) }()
+	if err != nil {
+		return fmt.Errorf("%s: encode argument: %w", f.def.name, err)
+	}
+	return p.submitParcel(ctx, &fut.promise, f.destination(fut), &a)
 }
 
 // pack makes a parcel of an argument.

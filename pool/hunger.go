@@ -89,9 +89,9 @@ func (p *Pool) noticeMemory(area *workerArea) {
 		area.freed.Store(0)
 		p.soil()
 	}
-	if area.hungry.Load() == hungry && !p.starvation.relieving && p.phase < stopping { // pairs with the CAS in worker.allocate
+	if area.hungry.Load() == hungry && !p.starvation.relieving && p.phase < stopping && p.moving == nil { // pairs with the CAS in worker.allocate
 		p.starvation = starvation{relieving: true}
-		p.users.Add(1)
+		p.inside++
 		go p.relieve()
 	}
 }
@@ -99,7 +99,7 @@ func (p *Pool) noticeMemory(area *workerArea) {
 // relieve helps workers that wait for memory, until there is none: it has spans given up, and ends the wait of
 // one whenever they wait for each other.
 func (p *Pool) relieve() {
-	defer p.users.Done()
+	defer p.exit(1)
 	ticks := time.NewTicker(retryEvery)
 	defer ticks.Stop()
 	for {
@@ -120,7 +120,7 @@ func (p *Pool) decideHunger() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var last *workerArea
-	if p.phase < stopping && p.broken == nil {
+	if p.phase < stopping && p.broken == nil && p.moving == nil {
 		p.reap()
 		for _, m := range p.members {
 			if area := &p.mem.workers[m.index]; area.hungry.Load() == hungry {

@@ -66,7 +66,7 @@ func (w *worker) spin() (found bool) {
 		if turn%yieldEvery == yieldEvery-1 {
 			sys.Yield()
 		}
-		found = !w.mem.ready.Empty() || turn%stealEvery == stealEvery-1 && (w.mem.ctl.stop.Load() != 0 || w.steal())
+		found = !w.mem.ready.Empty() || turn%stealEvery == stealEvery-1 && (w.unwanted() || w.steal())
 	}
 	w.leave(idle.spinners[:], found)
 	return found
@@ -109,7 +109,7 @@ func (w *worker) nap() (found bool) {
 	set(idle.nappers[:], w.index)
 	for again := true; again && !found && w.crowd.awake() > 0; {
 		wake := w.area.wake.Load()
-		if w.mem.ctl.stop.Load() != 0 {
+		if w.unwanted() {
 			break
 		}
 		sys.FutexNap(&w.area.wake, wake, napTime)
@@ -124,13 +124,17 @@ func (w *worker) nap() (found bool) {
 	return found
 }
 
+// unwanted reports whether the pool stops, or wants this worker to end. Pairs with the stores in Pool.stopWorkers and
+// Pool.retireWorker.
+func (w *worker) unwanted() bool { return w.mem.ctl.stop.Load() != 0 || w.area.retire.Load() != 0 }
+
 // sleep sleeps until somebody has work for this worker, or the pool stops. The order
 // of its steps is explained at crowd.
 func (w *worker) sleep() {
 	idle := w.crowd.idle
 	wake := w.area.wake.Load()
 	set(idle.sleepers[:], w.index) // a full fence; pairs with the look in crowd.call
-	if w.mem.ready.Empty() && !w.steal() && w.mem.ctl.stop.Load() == 0 {
+	if w.mem.ready.Empty() && !w.steal() && !w.unwanted() {
 		if w.crowd.awake() == 0 {
 			w.crowd.wakeNapper() // nobody is left who looks at once
 		}

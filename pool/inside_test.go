@@ -21,8 +21,9 @@ import (
 func startSeeded(t *testing.T, o Options, pos, gen uint64) *Pool {
 	o, err := o.withDefaults()
 	require.NoError(t, err)
-	p, err := build(o)
+	home, err := newEstate(o)
 	require.NoError(t, err)
+	p := newPool(o, home)
 	t.Cleanup(func() { require.NoError(t, p.Close()) })
 	p.mem.ready.Reset(pos)
 	p.ready = p.mem.ready.Producer(pos)
@@ -57,7 +58,7 @@ func TestWraps(t *testing.T) {
 	}
 }
 
-// What no honest worker writes ends the pool with an error for all, not with a crash.
+// What no honest worker writes gives the pool new memory, and all that was accepted an error: it does not crash, and goes on.
 func TestCorruption(t *testing.T) {
 	for name, corrupt := range map[string]func(p *Pool){
 		"slot out of range": func(p *Pool) {
@@ -83,8 +84,11 @@ func TestCorruption(t *testing.T) {
 			corrupt(p)
 			_, err = waiting.Wait(t.Context())
 			require.ErrorIs(t, err, ErrCorrupted)
-			_, err = square.Call(t.Context(), p, 1)
-			require.ErrorIs(t, err, ErrCorrupted)
+			y, err := square.Call(t.Context(), p, 7)
+			require.NoError(t, err)
+			require.Equal(t, 49, y)
+			require.EqualValues(t, 1, p.Stats().Rebuilds)
+			require.Zero(t, p.Stats().Outstanding)
 		})
 	}
 }
@@ -218,7 +222,7 @@ func TestStats(t *testing.T) {
 	require.Error(t, err)
 	got := p.Stats().Sub(before)
 	assert.Equal(t, Stats{Workers: 2, Accepted: 4, Succeeded: 3, Failed: 1}, got)
-	assert.Equal(t, "2 workers, 0 outstanding; 4 accepted, 3 succeeded, 1 failed, 0 cancelled; 0 started, 0 died", got.String())
+	assert.Equal(t, "2 workers, 0 outstanding; 4 accepted, 3 succeeded, 1 failed, 0 cancelled; 0 started, 0 died; rebuilt 0 times", got.String())
 	for i, w := range p.Workers() {
 		assert.Equal(t, i, w.Index)
 		assert.NotZero(t, w.Pid)

@@ -57,10 +57,10 @@ func newJournal(m *memory) *journal {
 	for k := range m.workers {
 		j.parts = append(j.parts, stretch{"areas", m.off.workers + int64(k)*workerBytes, k})
 	}
+	j.parts = append(j.parts, stretch{"slots", m.off.slots, several}, stretch{"values", m.off.near, parent})
 	for k := range m.workers {
 		j.parts = append(j.parts, stretch{"reports", m.off.completions + int64(k)*ring.HintsSize(m.geo.slots), k})
 	}
-	j.parts = append(j.parts, stretch{"slots", m.off.slots, several}, stretch{"values", m.off.near, parent})
 	j.forget()
 	return j
 }

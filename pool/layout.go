@@ -33,7 +33,10 @@ type control struct {
 	// stop is 1 once the pool wants its workers to end. Written by the parent; pairs
 	// with the loads in worker.next and worker.sleep.
 	stop atomic.Uint32
-	_    [layout.Line - 4]byte
+
+	// present is how many workers there are. Written by the parent.
+	present atomic.Uint32
+	_       [layout.Line - 8]byte
 
 	// asleep is 1 while the parent is about to sleep or sleeps on it. Set by the parent;
 	// the worker that CASes it to 0 makes the system call. Pairs: bell.go.
@@ -66,7 +69,8 @@ type workerArea struct {
 	cancelSeq atomic.Uint32 // futex word, raised after cancel was stored
 	sweep     atomic.Uint32 // 1: give up spans without blocks before you sleep; cleared by the worker
 	leave     atomic.Uint32 // 1: end at the SIGTERM that follows
-	_         [layout.Line - 20]byte
+	retire    atomic.Uint32 // 1: end after the task that runs
+	_         [layout.Line - 24]byte
 
 	// Written by the worker; hungry and freed by the parent too.
 	status atomic.Uint32 // a bootStatus
@@ -134,7 +138,7 @@ type geometry struct {
 
 // offsets are where the parts of a geometry begin, in bytes from the start.
 type offsets struct {
-	control, ready, workers, completions, slots, near, table, init, boot int64
+	control, ready, workers, slots, near, table, init, completions, boot int64
 	books                                                                int64 // the size of all before
 	arena                                                                int64
 	total                                                                int64
@@ -151,17 +155,26 @@ func (g geometry) offsets() offsets {
 	o.control = take(ctlBytes)
 	o.ready = take(ring.HintsSize(g.slots))
 	o.workers = take(int64(g.workers) * workerBytes)
-	o.completions = take(int64(g.workers) * ring.HintsSize(g.slots))
 	o.slots = take(int64(g.slots) * slotBytes)
 	o.near = take(int64(g.slots) * 2 * nearBytes)
 	o.table = take(int64(g.table))
 	o.init = take(int64(g.init))
+	at = layout.Align(at, pageBytes)
+	o.completions = take(int64(g.workers) * ring.HintsSize(g.slots))
 	at = layout.Align(at, pageBytes)
 	o.boot = take(int64(g.workers) * bootBytes)
 	o.books = layout.Align(at, pageBytes)
 	o.arena = layout.Align(o.books, max(g.page, memoryUnit)) // whatever the system's pages are, blocks begin with one
 	o.total = layout.Align(o.arena+shm.ArenaSize(g.memory, g.page), g.page)
 	return o
+}
+
+// common is what all workers use, and own what only one at that place does.
+func (g geometry) common() []extent { return []extent{{0, g.offsets().completions}} }
+
+func (g geometry) own(place int) []extent {
+	o, ring := g.offsets(), ring.HintsSize(g.slots)
+	return []extent{{o.completions + int64(place)*ring, ring}, {o.boot + int64(place)*bootBytes, bootBytes}}
 }
 
 // params packs the geometry into the header of the pool's memory.

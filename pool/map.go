@@ -129,4 +129,4 @@ func isDone(ctx context.Context) bool {
 
 // window is how many items of one Map are in flight at most while they travel one by one: enough
 // to keep the workers busy, and not the whole queue.
-func (p *Pool) window() int { return max(min(p.opts.Queue/2, 64+16*p.opts.Workers), 1) }
+func (p *Pool) window() int { return max(min(p.opts.Queue/2, 64+16*p.workers()), 1) }

@@ -42,7 +42,8 @@ type mapping[In, Out any] struct {
 	chunks  []*chunk[In, Out]
 	unsent  int // index in chunks below which all are sent
 	filling *buffer[In]
-	blocks  []shm.Block // for the next chunks
+	blocks  []shm.Block // for the next chunks, all of the newest of homes
+	homes   []*estate   // pinned: where the blocks of chunks lie, the newest last
 	spare   [][]In      // memory for the next items
 	each    time.Duration
 	fed     bool
@@ -52,7 +53,8 @@ type mapping[In, Out any] struct {
 // A chunk is some consecutive items. It travels as a part or, alone, as a task like any other.
 type chunk[In, Out any] struct {
 	part
-	first   int // index of its first item
+	home    *estate // where its block lies
+	first   int     // index of its first item
 	in      []In
 	fut     *Future[Out]
 	err     error // why it was not sent
@@ -113,11 +115,11 @@ func (m *mapping[In, Out]) limit() int64 {
 	if m.size.Load() == 1 {
 		return int64(m.p.window())
 	}
-	return int64(2 + 2*m.p.opts.Workers)
+	return int64(2 + 2*m.p.workers())
 }
 
 func (m *mapping[In, Out]) ahead(size int) int {
-	return max(m.p.window(), size*(4+2*m.p.opts.Workers))
+	return max(m.p.window(), size*(4+2*m.p.workers()))
 }
 
 // feed hands the values of xs on.
@@ -323,7 +325,7 @@ func (m *mapping[In, Out]) park(waited time.Duration) time.Duration {
 func (m *mapping[In, Out]) hurry(waited time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.inFlight.Load() < int64(m.p.opts.Workers) {
+	if m.inFlight.Load() < int64(m.p.workers()) {
 		m.flush()
 	}
 	if waited < longChunk {

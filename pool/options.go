@@ -19,6 +19,9 @@ type Options struct {
 	// may really use, by its affinity and its control group's quota.
 	Workers int
 
+	// MaxWorkers bounds what Resize may be asked for. Default: four times Workers, at least 16.
+	MaxWorkers int
+
 	// Queue is how many tasks may be accepted and not yet finished: a call beyond it waits
 	// for one to finish. Default: 2048.
 	Queue int
@@ -45,13 +48,23 @@ type Options struct {
 	// for code that leaks. Default: any number.
 	MaxTasksPerWorker int
 
+	// MaxMemoryPerWorker is how much memory of its own, in bytes, a worker may use, in RAM and swap: the pool's blocks do not
+	// count. One that uses more ends after its task in an orderly way and is replaced. Looked at while tasks run, 20 times
+	// a second. Default: any.
+	MaxMemoryPerWorker int64
+
+	// KillMemoryPerWorker is how much it may use at all: one that uses more is killed at once, and its task fails with an error in which
+	// errors.Is finds [ErrMemoryLimit]. Default: any.
+	KillMemoryPerWorker int64
+
 	// Retries is how often a task may begin again whose worker died: see the call option of that name. Default: never.
 	Retries int
 
 	// TaskTimeout bounds how long each task, or each item of a Map, may run: see [Timeout]. Default: for ever.
 	TaskTimeout time.Duration
 
-	// Grace is how long a task may go on once its context has ended. Then its worker is ended and replaced. Default: 3 s.
+	// Grace is how long a task may go on once its context has ended, and a worker that was stopped (SIGSTOP, but not by a debugger) may
+	// stay so while there are tasks. Then the worker is ended and replaced. Default: 3 s.
 	Grace time.Duration
 
 	// Env is added to this process's environment in the workers, as "key=value".
@@ -63,7 +76,7 @@ type Options struct {
 	// Stderr is the standard error of the workers. Default: this process's.
 	Stderr *os.File
 
-	// GOMAXPROCS of each worker. Default: its share of the CPUs, at least 1.
+	// GOMAXPROCS of each worker. Default: its share of the CPUs when it starts, at least 1.
 	GOMAXPROCS int
 
 	// GOMEMLIMIT is the soft limit, in bytes, of the memory that the Go runtime of each worker uses;
@@ -72,7 +85,8 @@ type Options struct {
 	// group has, at least 64 MiB.
 	GOMEMLIMIT int64
 
-	cpus int // that there are, for parent and workers
+	cpus  int   // that there are, for parent and workers
+	total int64 // bytes of memory, likewise
 }
 
 // HugePages is a kind of pages. Memory is taken and given back by the page.
@@ -111,6 +125,9 @@ func (o Options) withDefaults() (Options, error) {
 		got, most int64
 	}{
 		{"Workers", int64(o.Workers), maxWorkers},
+		{"MaxWorkers", int64(o.MaxWorkers), maxWorkers},
+		{"MaxMemoryPerWorker", o.MaxMemoryPerWorker, 1 << 62},
+		{"KillMemoryPerWorker", o.KillMemoryPerWorker, 1 << 62},
 		{"Queue", int64(o.Queue), maxSlots},
 		{"Memory", o.Memory, maxMemory},
 		{"MaxTasksPerWorker", int64(o.MaxTasksPerWorker), math.MaxInt32},
@@ -126,9 +143,18 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	o.cpus = sys.CPUs()
-	total := sys.MemoryTotal()
+	o.total = sys.MemoryTotal()
 	if o.Workers == 0 {
 		o.Workers = min(o.cpus, maxWorkers)
+		if o.MaxWorkers > 0 {
+			o.Workers = min(o.Workers, o.MaxWorkers)
+		}
+	}
+	if o.MaxWorkers == 0 {
+		o.MaxWorkers = min(max(4*o.Workers, 16), maxWorkers)
+	}
+	if o.Workers > o.MaxWorkers {
+		return o, fmt.Errorf("option Workers is %d: MaxWorkers is only %d", o.Workers, o.MaxWorkers)
 	}
 	if o.Grace == 0 {
 		o.Grace = defaultGrace
@@ -137,19 +163,24 @@ func (o Options) withDefaults() (Options, error) {
 		o.Queue = defaultQueue
 	}
 	if o.Memory == 0 {
-		o.Memory = min(max(total/2, pageBytes), maxMemory)
+		o.Memory = min(max(o.total/2, pageBytes), maxMemory)
 	}
 	o.Memory = layout.Align(o.Memory, memoryUnit)
-	if o.GOMAXPROCS == 0 {
-		o.GOMAXPROCS = max(o.cpus/o.Workers, 1)
-	}
-	if o.GOMEMLIMIT == 0 && o.environment(memoryLimitKey) == "" { // else 0 stays: the worker's runtime has read it
-		o.GOMEMLIMIT = heapShare(total, o.Workers)
-	}
 	if o.Name == "" {
 		o.Name = programName()
 	}
 	return o, nil
+}
+
+// shared fills in what is a worker's share if there are so many.
+func (o Options) shared(workers int) Options {
+	if o.GOMAXPROCS == 0 {
+		o.GOMAXPROCS = max(o.cpus/workers, 1)
+	}
+	if o.GOMEMLIMIT == 0 && o.environment(memoryLimitKey) == "" { // else 0 stays: the worker's runtime has read it
+		o.GOMEMLIMIT = heapShare(o.total, workers)
+	}
+	return o
 }
 
 // heapShare is what each of several workers may use of so much memory in all. A fifth is

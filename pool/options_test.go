@@ -51,7 +51,7 @@ func TestMemoryLimitDefault(t *testing.T) {
 			t.Setenv("GOMEMLIMIT", tt.inherited)
 			o, err := Options{Workers: 2, Env: tt.env, GOMEMLIMIT: tt.option}.withDefaults()
 			require.NoError(t, err)
-			require.Equal(t, tt.want, o.GOMEMLIMIT)
+			require.Equal(t, tt.want, o.shared(2).GOMEMLIMIT)
 		})
 	}
 }

@@ -87,7 +87,7 @@ func (p *Pool) put(i uint32, n int64, a *parcel) []byte {
 // writeDistant places an argument in the arena. The pool stays entered for the parcel: whatever becomes of it, its memory
 // has to be given back.
 func (p *Pool) writeDistant(ctx context.Context, n int64, a *parcel) error {
-	if err := p.enter(); err != nil {
+	if err := p.enter(ctx); err != nil {
 		return err
 	}
 	a.users++
@@ -113,7 +113,7 @@ func guessed(last int64) int64 {
 // guess returns memory for an argument about as large as the last, nil if there is none at once.
 func (p *Pool) guess(last int64, a *parcel) []byte {
 	n := guessed(last)
-	if n == 0 || p.enter() != nil {
+	if n == 0 || !p.tryEnter() {
 		return nil
 	}
 	a.users++

@@ -11,26 +11,22 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/process"
 	"github.com/shmkit/shmkit/ring"
-	"github.com/shmkit/shmkit/shm"
 )
 
 // A Pool runs functions in worker processes. Its methods are safe for concurrent use.
 type Pool struct {
-	opts  Options
-	seg   *shm.Segment
-	mem   *memory
-	store *store
-	crowd crowd
-	bell  bell
-	cpus  int
+	*estate // replaced under mu, while nobody is inside and the reaper looks away
+
+	opts Options
+	cpus int
 
 	origins []origin // one for each registered function
 
-	spinning atomic.Bool // one goroutine at a time spins for results
-	soiled   atomic.Bool // tidy will come
+	spinning atomic.Bool  // one goroutine at a time spins for results
+	soiled   atomic.Bool  // tidy will come
+	size     atomic.Int32 // workers that there should be; set under mu
 
 	forgettable atomic.Int64 // results with blocks that nobody has waited for
 
@@ -41,13 +37,22 @@ type Pool struct {
 	quit     chan struct{} // closed when no worker is to be started any more
 	teardown sync.Once
 	reaper   sync.WaitGroup
-	users    sync.WaitGroup // who reads or writes the mapping without the lock
 	watchers sync.WaitGroup // who waits for workers
 
 	mu           sync.Mutex // guards what follows
 	phase        phase
-	started      bool  // every worker was ready once
-	broken       error // why the pool cannot go on
+	started      bool          // every worker was ready once
+	broken       error         // why the pool cannot go on
+	inside       int           // who reads or writes the mapping without the lock
+	outside      sync.Cond     // signalled when nobody is, when a worker or a task has ended in a pool that waits for it, and at the end
+	moving       chan struct{} // closed once the pool has new memory; nil while it gets none
+	draining     int           // who waits until no task is left
+	watching     *estate       // the reaper's
+	dropped      uint64        // tasks, by Terminate
+	late         int           // workers that had to be killed when the pool was closed
+	undead       int           // workers that were killed and have not died
+	observing    bool          // makeRounds will come
+	rounds       *time.Timer
 	entries      []entry
 	freeSlots    []uint32
 	ready        *ring.HintsProducer
@@ -56,8 +61,6 @@ type Pool struct {
 	starving     int           // who waits for memory
 	arguments    int64         // bytes of blocks that hold arguments
 	freeings     uint64        // of blocks
-	blocks       int           // that the program holds, and that keep the memory mapped
-	unused       bool          // nobody else needs it any more
 	copying      int           // results that are just copied
 	starvation   starvation
 	timed        int           // tasks with a timeout
@@ -79,7 +82,7 @@ type Pool struct {
 	waiters      []*slotWaiter
 
 	accepted, succeeded, failed, cancelled uint64
-	deaths, starts                         uint64
+	deaths, starts, rebuilds               uint64
 }
 
 // A phase is where a pool stands in its life.
@@ -107,10 +110,11 @@ func New(o Options) (*Pool, error) {
 	if err := cmp.Or(o.Init.err, o.OnExit.err); err != nil {
 		return nil, fmt.Errorf("new pool %q: %w", o.Name, err)
 	}
-	p, err := build(o)
+	home, err := newEstate(o)
 	if err != nil {
 		return nil, fmt.Errorf("new pool %q: %w", o.Name, err)
 	}
+	p := newPool(o, home)
 	if err := p.start(); err != nil {
 		p.Terminate()
 		return nil, fmt.Errorf("new pool %q: %w", o.Name, err)
@@ -118,44 +122,16 @@ func New(o Options) (*Pool, error) {
 	return p, nil
 }
 
-// build makes the memory and the books of a pool.
-func build(o Options) (*Pool, error) {
-	table, init := encodeTable(), encodeBoth(o.Init, o.OnExit)
-	page, err := o.HugePages.size()
-	if err != nil {
-		return nil, err
-	}
-	g := geometry{slots: o.Queue, workers: o.Workers, table: len(table), init: len(init), memory: o.Memory, page: page}
-	off := g.offsets()
-	seg, err := o.HugePages.make(o.Name, off.total)
-	if err != nil {
-		return nil, err
-	}
-	if err := seg.Reserve(0, off.books); err != nil {
-		return nil, errors.Join(err, seg.Close())
-	}
-	m, err := view(seg.Bytes(), g)
-	if err != nil {
-		return nil, errors.Join(err, seg.Close())
-	}
-	copy(m.table(), table)
-	copy(m.init(), init)
-	st, err := makeStore(seg, m)
-	if err != nil {
-		return nil, errors.Join(err, seg.Close())
-	}
-	if err := layout.Init(seg.Bytes(), layout.KindPool, g.params()...); err != nil {
-		return nil, errors.Join(err, seg.Close())
-	}
-	return newPool(o, seg, m, st), nil
-}
-
-func newPool(o Options, seg *shm.Segment, m *memory, st *store) *Pool {
+// newPool makes the books of a pool whose memory is home.
+func newPool(o Options, home *estate) *Pool {
 	p := &Pool{
-		opts: o, seg: seg, mem: m, store: st, crowd: m.crowd(), bell: m.bell(), cpus: o.cpus,
+		estate: home, watching: home, opts: o, cpus: o.cpus,
 		kick: make(chan struct{}, 1), idle: make(chan struct{}), closed: make(chan struct{}), quit: make(chan struct{}),
-		entries: make([]entry, o.Queue), ready: m.ready.Producer(0), freed: make(chan struct{}),
+		entries: make([]entry, o.Queue), ready: home.mem.ready.Producer(0), freed: make(chan struct{}),
 	}
+	home.owner = p
+	p.outside.L = &p.mu
+	p.size.Store(int32(o.Workers))
 	for _, def := range registry.defs { // none is added after Main
 		p.origins = append(p.origins, origin{pool: p, def: def})
 	}
@@ -169,10 +145,13 @@ func newPool(o Options, seg *shm.Segment, m *memory, st *store) *Pool {
 func (p *Pool) start() error {
 	p.reaper.Go(p.reapLoop)
 	p.mu.Lock()
-	for i := range p.opts.Workers {
-		p.members = append(p.members, p.newMember(i))
+	for i := range p.workers() {
+		m := p.newMember(i)
+		m.vacant = false
+		p.members = append(p.members, m)
 	}
 	members := p.members
+	p.count()
 	p.mu.Unlock()
 	if err := p.launchAll(members); err != nil {
 		return err
@@ -189,11 +168,7 @@ func (p *Pool) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.started = true
-	for _, m := range members {
-		if m.proc == nil { // died since it was ready
-			p.replace(m, true)
-		}
-	}
+	p.adjust() // one may have died since it was ready
 	return p.broken
 }
 
@@ -224,7 +199,7 @@ func (p *Pool) launchAll(members []*member) (err error) {
 func (p *Pool) Close() error { return p.CloseContext(context.Background()) }
 
 // CloseContext is Close with a bound: when ctx ends, the tasks that are left are
-// dropped as by Terminate, and ctx's error is returned.
+// dropped as by Terminate, and the error, which wraps ctx's, says how many. An error also says which workers had to be killed.
 func (p *Pool) CloseContext(ctx context.Context) error {
 	p.mu.Lock()
 	if p.phase == open {
@@ -243,10 +218,29 @@ func (p *Pool) CloseContext(ctx context.Context) error {
 		p.drop()
 	}
 	p.tearDown()
+	return p.account(err)
+}
+
+// account says what a pool that was to be closed in order, and was not if err says why, has left undone.
+func (p *Pool) account(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		err = fmt.Errorf("%d tasks were dropped: %w", p.dropped, err)
+	}
+	if p.late > 0 {
+		err = errors.Join(err, fmt.Errorf("%d workers had not ended after %v and were killed", p.late, stopTimeout))
+	}
+	if p.undead > 0 {
+		err = errors.Join(err, fmt.Errorf("%d workers were killed and have not died", p.undead))
+	}
+	if err != nil {
+		err = fmt.Errorf("close pool %q: %w", p.opts.Name, err)
+	}
 	return err
 }
 
-// Terminate ends all workers at once. Tasks that have not ended get ErrClosed.
+// Terminate ends all workers at once. Tasks that have not ended get ErrClosed; Stats says how many they were.
 func (p *Pool) Terminate() {
 	p.drop()
 	p.tearDown()
@@ -261,19 +255,22 @@ func (p *Pool) drop() {
 	}
 	p.phase = terminated
 	p.dismissWaiters()
+	failed := p.failed
 	p.failAll(fmt.Errorf("pool %q was terminated: %w", p.opts.Name, ErrClosed))
-	for _, m := range p.members {
-		m.kill()
-	}
+	p.dropped = p.failed - failed
+	p.killAll()
+	p.endMove()
 	p.checkIdle()
 }
 
 // failAll ends every task that is in the table. Its slot stays taken: a worker that is
 // not dead yet may still write to it.
-func (p *Pool) failAll(err error) {
+func (p *Pool) failAll(err error) { p.failAllBut(err, func(*entry) bool { return false }) }
+
+func (p *Pool) failAllBut(err error, spared func(e *entry) bool) {
 	for i := range p.entries {
 		e := &p.entries[i]
-		if e.live && e.task != nil {
+		if e.live && e.task != nil && !spared(e) {
 			p.withdraw(uint32(i))
 			p.failed += e.task.items()
 			e.task.fail(err)
@@ -303,12 +300,13 @@ func (p *Pool) tearDown() {
 		close(p.quit)
 		p.stopWorkers()
 		p.stopReaper()
-		p.users.Wait()
 		p.mu.Lock()
+		for p.inside > 0 {
+			p.outside.Wait()
+		}
 		p.phase = gone
 		p.returnCargo()
-		p.unused = true
-		p.unmap()
+		p.estate.leave()
 		p.mu.Unlock()
 		close(p.closed)
 	})
@@ -319,15 +317,19 @@ func (p *Pool) tearDown() {
 func (p *Pool) stopWorkers() {
 	p.mu.Lock()
 	p.phase = max(p.phase, stopping)
+	p.endMove()
+	p.mem.ctl.stop.Store(1) // pairs with the loads in worker.unwanted
+	p.wakeAll()
 	p.mu.Unlock()
-	p.mem.ctl.stop.Store(1) // pairs with the loads in worker.next and worker.sleep
-	p.crowd.wakeAll()
 	deadline := time.AfterFunc(stopTimeout, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, m := range p.members {
-			m.kill()
+			if m.proc != nil && !m.doomed {
+				p.late++
+			}
 		}
+		p.killAll()
 	})
 	defer deadline.Stop()
 	p.watchers.Wait()

@@ -65,7 +65,7 @@ func TestNoWakeIsLost(t *testing.T) {
 			crowd := m.crowd()
 			publish(t, m.ready.Producer(0), &crowd, &taken, hints)
 			m.ctl.stop.Store(1)
-			crowd.wakeAll()
+			crowd.wakeAll(len(crowd.areas))
 			wg.Wait()
 			require.EqualValues(t, hints, taken.Load())
 		})

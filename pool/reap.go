@@ -2,6 +2,7 @@ package pool
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -18,10 +19,13 @@ const reapAtOnce = 16
 // caller holds mu. At most about one ring's worth of reports is taken from each worker, so
 // that none can keep the parent busy for ever.
 func (p *Pool) reap() (n int) {
-	if p.phase == gone {
+	if p.phase == gone || p.moving != nil {
 		return 0
 	}
 	for _, m := range p.members {
+		if m.vacant {
+			continue
+		}
 		if !m.reported {
 			p.report(m)
 		}
@@ -73,7 +77,7 @@ func (p *Pool) settle(i uint32, m *member) {
 	}
 	e := &p.entries[i]
 	w := word(p.mem.slots[i].word.Load()) // pairs with the CAS in worker.finish
-	if !e.live {
+	if !e.live || p.moving != nil {
 		return
 	}
 	switch w {
@@ -119,9 +123,10 @@ func (p *Pool) collect(i uint32, m *member, isError bool) {
 		ok = p.collectDistant(i, m, pr, out, n, isError)
 	}
 	if !ok {
-		p.corrupted("worker %d claims a result of %d bytes at place %d", m.pid(), n, kind)
-		if pr != nil {
-			pr.fail(p.broken)
+		err := p.corrupted("worker %d claims a result of %d bytes at place %d", m.pid(), n, kind)
+		if pr != nil && !pr.finished() {
+			p.failed++
+			pr.fail(err)
 		}
 	}
 }
@@ -146,12 +151,16 @@ func (d *definition) take(out, src []byte, isError bool) (raw []byte, err error)
 // conclude finishes a promise, which may be nil, with what was taken, unless it has been given up meanwhile.
 func (p *Pool) conclude(pr *promise, raw []byte, refs *delivery, err error) {
 	if pr == nil || pr.finished() {
-		p.discard(refs)
+		refs.discard()
 		return
 	}
 	if err != nil {
-		p.discard(refs)
-		p.failed++
+		refs.discard()
+		if err == context.DeadlineExceeded { // from late
+			p.cancelled++
+		} else {
+			p.failed++
+		}
 		pr.fail(err)
 		return
 	}
@@ -245,18 +254,18 @@ func (p *Pool) take(t taking, n int) {
 		p.taken(&t, raw, err)
 		return
 	}
-	p.users.Add(1)
+	p.inside++
 	p.copying++
 	go p.takeAside(t)
 }
 
 func (p *Pool) takeAside(t taking) {
-	defer p.users.Done()
 	raw, err := t.copy()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.copying--
 	p.taken(&t, raw, err)
+	p.exitLocked(1)
 }
 
 // taken ends a task whose result was copied.
@@ -265,7 +274,7 @@ func (p *Pool) taken(t *taking, raw []byte, err error) {
 		p.free(t.block)
 	}
 	if t.refs != nil {
-		p.freeLent(t.refs)
+		t.refs.freeLent()
 	}
 	p.conclude(t.pr, raw, t.refs, err)
 	p.ended()
@@ -288,15 +297,10 @@ func (p *Pool) retire(i uint32) {
 func (p *Pool) ended() {
 	p.outstanding--
 	p.endings++
-	if p.phase != open {
+	if p.phase != open || p.draining > 0 {
 		p.checkIdle()
+		p.outside.Broadcast()
 	}
-}
-
-// corrupted gives the pool up: nobody can tell who wrote the impossible word, nor
-// what else was written. All workers are ended, and every task fails.
-func (p *Pool) corrupted(format string, args ...any) {
-	p.fail(fmt.Errorf("pool %q: %s: %w", p.opts.Name, fmt.Sprintf(format, args...), ErrCorrupted))
 }
 
 // fail ends all tasks and all workers because the pool cannot go on.
@@ -307,8 +311,7 @@ func (p *Pool) fail(err error) {
 	p.broken = err
 	p.dismissWaiters()
 	p.failAll(err)
-	for _, m := range p.members {
-		m.kill()
-	}
+	p.killAll()
+	p.endMove()
 	p.checkIdle()
 }

@@ -30,33 +30,44 @@ func (p *Pool) reapOnce(timer *time.Timer) bool {
 	if p.watched == 0 {
 		return p.rest(timer)
 	}
+	home := p.follow()
 	p.mu.Unlock()
-	if nap := p.spinForAll(); nap > 0 {
-		p.bell.nap(nap)
+	if nap := p.spinForAll(&home.crowd); nap > 0 {
+		home.bell.nap(nap)
 		return true
 	}
 	p.mu.Lock()
+	home = p.follow()
 	if p.phase == gone || p.watched == 0 { // meanwhile: who ends the pool rings no second time
 		p.mu.Unlock()
 		return true
 	}
-	p.bell.announce()
+	home.bell.announce()
 	if p.reap() > 0 {
-		p.bell.retract()
+		home.bell.retract()
 		nap := p.pace.nap(p.queued(), p.endings)
 		p.unlockAndYield()
 		if nap > 0 {
-			p.bell.nap(nap)
+			home.bell.nap(nap)
 		}
 		return true
 	}
 	p.mu.Unlock()
-	if p.bell.sleep(checkEvery) {
+	if home.bell.sleep(checkEvery) {
 		p.mu.Lock()
 		p.check()
 		p.mu.Unlock()
 	}
 	return true
+}
+
+// follow returns the pool's memory, which stays mapped until the reaper, whose it is, looks again. The caller holds mu.
+func (p *Pool) follow() *estate {
+	if was := p.watching; was != p.estate {
+		p.watching = p.estate
+		was.unpin()
+	}
+	return p.watching
 }
 
 // rest waits until somebody needs the reaper. As long as there are tasks, or were since
@@ -119,8 +130,8 @@ func (p *Pool) stopReaper() {
 
 // spinForAll takes results for all who sleep, until none has come for a while or they are so far
 // apart that it is better to nap. It is the reaper's.
-func (p *Pool) spinForAll() (nap time.Duration) {
-	budget := p.reaperBudget()
+func (p *Pool) spinForAll(crowd *crowd) (nap time.Duration) {
+	budget := p.reaperBudget(crowd)
 	if budget == 0 || !p.spinning.CompareAndSwap(false, true) {
 		return 0
 	}
@@ -148,15 +159,15 @@ func (p *Pool) spinForAll() (nap time.Duration) {
 const letCome = time.Microsecond
 
 // reaperBudget is how long the reaper looks for results before it sleeps.
-func (p *Pool) reaperBudget() time.Duration {
+func (p *Pool) reaperBudget(crowd *crowd) time.Duration {
 	switch each := p.pace.each; {
 	case p.cpus == 1 || each > spinFor:
 		return 0
-	case each > shortPace && p.crowd.awake() >= p.cpus:
+	case each > shortPace && crowd.awake() >= p.cpus:
 		return spinCrowded
 	}
 	return spinFor
 }
 
 // queued is how many tasks wait for a worker at least.
-func (p *Pool) queued() int { return max(p.outstanding-len(p.members), 0) }
+func (p *Pool) queued() int { return max(p.outstanding-p.workers(), 0) }

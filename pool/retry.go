@@ -1,10 +1,6 @@
 package pool
 
-import (
-	"fmt"
-
-	"github.com/shmkit/shmkit/internal/sys"
-)
+import "fmt"
 
 // Retries lets a task begin again, up to n times, when a worker dies while it runs it: in place of Options.Retries. Such a task
 // may run more than once; it gets copies of its slices, because the originals are needed again. A task that has been
@@ -38,10 +34,8 @@ func (p *Pool) retry(i uint32, died *WorkerDiedError) bool {
 		return false
 	}
 	e.retries--
-	e.deaths = append(e.deaths, died.during(e.def.name, 0))
-	e.ahead = false
-	e.gen = (e.gen + 1) & maxGeneration
-	sys.ReleaseStore64(&pr.state, uint64(makeTaskID(i, e.gen)))
-	p.enqueue(i)
+	e.deaths = append(e.deaths, e.death(died, 0))
+	e.fate = nil
+	p.restart(i)
 	return true
 }

@@ -38,14 +38,14 @@ type stage struct {
 func newStage(t *testing.T, workers int) *stage {
 	slots := 2 * maxBatch * workers
 	m := heapTable(t, slots, workers)
-	s := &stage{t: t, p: newPool(Options{Workers: workers, Queue: slots}, nil, m, nil), rng: rand.New(rand.NewPCG(1, uint64(workers))),
+	s := &stage{t: t, p: newPool(Options{Workers: workers, MaxWorkers: workers, Queue: slots}, heapEstate(m)), rng: rand.New(rand.NewPCG(1, uint64(workers))),
 		due: make([]time.Time, workers)}
 	for k := range workers {
 		w := m.newWorker(k)
 		w.completions, w.contexts, w.bell = m.completions(k).Producer(0), newContexts(m.bytes, w.area), m.bell()
 		s.workers = append(s.workers, w)
 		member := s.p.newMember(k)
-		member.incarnation = w.incarnation
+		member.incarnation, member.vacant = w.incarnation, false
 		s.p.members = append(s.p.members, member)
 	}
 	s.journal = newJournal(m)

@@ -73,13 +73,15 @@ func (m *mapping[In, Out]) waiting() bool {
 func (p *Pool) slotFor(ctx context.Context, wait bool) (uint32, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !wait && len(p.freeSlots) == 0 && p.accepting() == nil {
-		p.reap()
+	if !wait && p.accepting() == nil {
 		if len(p.freeSlots) == 0 {
+			p.reap()
+		}
+		if len(p.freeSlots) == 0 || p.halted() {
 			return 0, errNoSlot
 		}
 	}
-	return p.takeSlot(ctx)
+	return p.slot(ctx)
 }
 
 // firstUnsent returns the first chunk that was not sent, and settles what comes before it. The
@@ -159,12 +161,12 @@ func (m *mapping[In, Out]) publish(c *chunk[In, Out], i uint32) error {
 		m.publishAlone(c, i)
 		return nil
 	}
-	p.users.Add(1) // the memory stays mapped
+	p.inside++ // the memory stays mapped
 	p.mu.Unlock()
 	args, _, err := m.f.chunkAt(p.store.mem, c.block.Off, len(c.in))
 	copy(args, c.in)
 	p.mu.Lock()
-	p.users.Done()
+	p.exitLocked(1)
 	if err == nil {
 		err = p.usable() // still
 	}
@@ -190,6 +192,7 @@ func (m *mapping[In, Out]) publishAlone(c *chunk[In, Out], i uint32) {
 // block gives c a block of shared memory. The caller holds both locks.
 func (m *mapping[In, Out]) block(c *chunk[In, Out]) (err error) {
 	n := m.f.chunkSize(len(c.in))
+	c.home = m.settled()
 	for len(m.blocks) > 0 {
 		last := len(m.blocks) - 1
 		c.block = m.blocks[last]
@@ -202,6 +205,21 @@ func (m *mapping[In, Out]) block(c *chunk[In, Out]) (err error) {
 	c.block, _, err = m.p.store.Alloc(n)
 	m.p.arguments += c.block.Cap
 	return err
+}
+
+// settled returns where blocks for chunks are to be had now. Those that lie elsewhere are used no more. The caller holds both locks.
+func (m *mapping[In, Out]) settled() *estate {
+	home := m.p.estate
+	if !m.isNewest(home) {
+		home.pin()
+		m.homes, m.blocks = append(m.homes, home), nil
+	}
+	return home
+}
+
+// isNewest reports whether blocks of home may be used again. The caller holds mu.
+func (m *mapping[In, Out]) isNewest(home *estate) bool {
+	return len(m.homes) > 0 && m.homes[len(m.homes)-1] == home
 }
 
 // settle looks at chunks that have ended: what they leave over is to be sent again. The caller
@@ -223,7 +241,7 @@ func (m *mapping[In, Out]) settle() {
 }
 
 func (m *mapping[In, Out]) settlePart(c *chunk[In, Out]) {
-	if !c.owned { // the pool has ended
+	if !c.owned && c.salvage == nil { // the pool has ended, or does not trust its memory
 		c.err = c.part.err()
 		return
 	}
@@ -267,16 +285,11 @@ func (m *mapping[In, Out]) results(c *chunk[In, Out]) ([]Out, error) {
 		m.outs = append(m.outs[:0], out)
 		return m.outs, nil
 	}
-	p := m.p
-	p.mu.Lock()
-	if p.phase == gone {
-		p.mu.Unlock()
-		return nil, ErrClosed
+	mem, off := c.home.store.mem, c.block.Off // which the mapping has pinned
+	if c.salvage != nil {
+		mem, off = c.salvage, 0
 	}
-	p.users.Add(1) // the memory stays mapped
-	p.mu.Unlock()
-	defer p.users.Done()
-	_, results, err := m.f.chunkAt(p.store.mem, c.block.Off, c.n)
+	_, results, err := m.f.chunkAt(mem, off, c.n)
 	if err != nil {
 		return nil, err
 	}
@@ -285,7 +298,9 @@ func (m *mapping[In, Out]) results(c *chunk[In, Out]) ([]Out, error) {
 		return nil, err
 	}
 	m.mu.Lock()
-	m.blocks = append(m.blocks, c.block)
+	if c.owned && m.isNewest(c.home) {
+		m.blocks = append(m.blocks, c.block)
+	}
 	c.owned = false
 	m.mu.Unlock()
 	return m.outs, c.part.err()

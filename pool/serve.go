@@ -67,11 +67,11 @@ func panicText(v any) (text string) {
 
 // next waits for a task and claims it. It returns false once the pool stops.
 func (w *worker) next() bool {
-	if w.tasks > 0 && w.ran >= w.tasks {
-		w.retire()
-		return false
-	}
 	for {
+		if w.area.retire.Load() != 0 || w.tasks > 0 && w.ran >= w.tasks { // pairs with the store in Pool.retireWorker
+			w.retire()
+			return false
+		}
 		if i, ok := w.batch.pop(w.area); ok {
 			if w.claim(i) {
 				w.ring() // fenced by the claim

@@ -14,8 +14,10 @@ type Stats struct {
 	Succeeded   uint64 // with a result that somebody still wanted
 	Failed      uint64 // with an error, a panic or a dead worker
 	Cancelled   uint64 // because their context ended or their time was up
+	Dropped     uint64 // of those that failed, by Terminate or the end of CloseContext's context
 	Started     uint64 // worker processes
 	Deaths      uint64 // of workers that were not told to end
+	Rebuilds    uint64 // times that the pool got new memory
 }
 
 // Stats returns a snapshot, all numbers of one moment.
@@ -23,7 +25,7 @@ func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := Stats{Outstanding: p.outstanding, Accepted: p.accepted, Succeeded: p.succeeded,
-		Failed: p.failed, Cancelled: p.cancelled, Started: p.starts, Deaths: p.deaths}
+		Failed: p.failed, Cancelled: p.cancelled, Dropped: p.dropped, Started: p.starts, Deaths: p.deaths, Rebuilds: p.rebuilds}
 	for _, m := range p.members {
 		if m.isReady {
 			s.Workers++
@@ -50,14 +52,16 @@ func (s Stats) Sub(earlier Stats) Stats {
 	s.Succeeded -= earlier.Succeeded
 	s.Failed -= earlier.Failed
 	s.Cancelled -= earlier.Cancelled
+	s.Dropped -= earlier.Dropped
 	s.Started -= earlier.Started
 	s.Deaths -= earlier.Deaths
+	s.Rebuilds -= earlier.Rebuilds
 	return s
 }
 
 func (s Stats) String() string {
-	return fmt.Sprintf("%d workers, %d outstanding; %d accepted, %d succeeded, %d failed, %d cancelled; %d started, %d died",
-		s.Workers, s.Outstanding, s.Accepted, s.Succeeded, s.Failed, s.Cancelled, s.Started, s.Deaths)
+	return fmt.Sprintf("%d workers, %d outstanding; %d accepted, %d succeeded, %d failed, %d cancelled; %d started, %d died; rebuilt %d times",
+		s.Workers, s.Outstanding, s.Accepted, s.Succeeded, s.Failed, s.Cancelled, s.Started, s.Deaths, s.Rebuilds)
 }
 
 // WorkerInfo describes one worker process.

@@ -29,7 +29,7 @@ func (m *mapping[In, Out]) stop() {
 	m.blocks, m.chunks = nil, nil
 	m.mu.Unlock()
 	for _, c := range chunks {
-		if c.owned {
+		if c.owned && m.isNewest(c.home) {
 			blocks = append(blocks, c.block)
 		}
 		m.drop(c)
@@ -50,13 +50,16 @@ func (m *mapping[In, Out]) drop(c *chunk[In, Out]) {
 	}
 }
 
-// giveUp frees the memory of chunks.
+// giveUp frees the memory of chunks, and needs none any more.
 func (m *mapping[In, Out]) giveUp(blocks []shm.Block) {
 	m.p.mu.Lock()
 	defer m.p.mu.Unlock()
 	for _, b := range blocks {
-		if m.p.phase != gone {
+		if m.p.phase != gone && m.isNewest(m.p.estate) {
 			m.p.freeArgument(b)
 		}
+	}
+	for _, h := range m.homes {
+		h.unpin()
 	}
 }

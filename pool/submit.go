@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -22,8 +23,11 @@ type entry struct {
 
 	limit   time.Duration // how long the task may run; 0: for ever
 	expired bool          // it has run for longer
-	retries int           // how often it may begin again
-	deaths  []*WorkerDiedError
+	fate    error         // why its worker was ended, if not because of it
+
+	quarantined bool // it has ended, and its worker, which was killed, has not
+	retries     int  // how often it may begin again
+	deaths      []*WorkerDiedError
 
 	// hint is the position of the slot's last hint in the ready ring. While ahead is true it may not
 	// have been taken, and no second one is pushed.
@@ -38,16 +42,33 @@ type slotWaiter struct {
 	ok   bool
 }
 
+// slot is takeSlot for those who have nothing in the pool's memory yet.
+func (p *Pool) slot(ctx context.Context) (uint32, error) {
+	for {
+		i, err := p.takeSlot(ctx)
+		if err != errMoved {
+			return i, err
+		}
+		if err := p.awaitMove(ctx); err != nil {
+			return 0, err
+		}
+	}
+}
+
 // takeSlot returns a free slot, which counts as an accepted task from then on. It waits
-// while all are taken. The caller holds mu, which is released meanwhile.
+// while all are taken. At errMoved the caller has to leave the pool's memory, and may begin again. The caller holds mu, which is
+// released meanwhile.
 func (p *Pool) takeSlot(ctx context.Context) (uint32, error) {
 	if err := p.accepting(); err != nil {
 		return 0, err
 	}
+	if p.moving != nil {
+		return 0, errMoved
+	}
 	if len(p.freeSlots) == 0 {
 		p.reap()
 	}
-	if n := len(p.freeSlots); n > 0 {
+	if n := len(p.freeSlots); n > 0 && p.draining == 0 {
 		i := p.freeSlots[n-1]
 		p.freeSlots = p.freeSlots[:n-1]
 		p.outstanding++
@@ -107,12 +128,12 @@ func (p *Pool) waitForSlot(ctx context.Context) (uint32, error) {
 			return 0, ctx.Err()
 		}
 	}
-	return 0, p.accepting()
+	return 0, cmp.Or(p.accepting(), errMoved)
 }
 
 // releaseSlot hands the slot to whoever waits for one.
 func (p *Pool) releaseSlot(i uint32) {
-	if len(p.waiters) > 0 && p.accepting() == nil {
+	if len(p.waiters) > 0 && p.accepting() == nil && !p.halted() {
 		p.handOver(i)
 	} else {
 		p.freeSlots = append(p.freeSlots, i)
@@ -150,8 +171,9 @@ func (p *Pool) accept(ctx context.Context, pr *promise, i uint32, out []byte) {
 func (p *Pool) publish(pr *promise, i uint32, out []byte) {
 	e := &p.entries[i]
 	e.live, e.task, e.def, e.out = true, pr, pr.def, out
-	e.gen, e.expired, e.deaths = (e.gen+1)&maxGeneration, false, nil
+	e.gen, e.expired, e.deaths, e.fate, e.quarantined = (e.gen+1)&maxGeneration, false, nil, nil, false
 	p.keepTime(i)
+	p.observe()
 	sys.ReleaseStore64(&pr.state, uint64(makeTaskID(i, e.gen)))
 	s := &p.mem.slots[i]
 	s.fn, s.retried = pr.def.id, 0

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
@@ -17,26 +17,38 @@ import (
 )
 
 // A member is the parent's record of one place among the workers. The place is kept when
-// its worker dies and another takes it.
+// its worker dies and another takes it. Pool.mu guards it.
 type member struct {
 	index int
 
+	// Where the place stands. None of it: a process is there, or on its way.
+	vacant   bool // nobody is there, nor on the way
+	spawning bool // a process is just being made
+	excess   bool // who is there, or on the way, is one too many
+	limbo    bool // who is there was killed and is not dead: see quarantine
+
 	incarnation uint32 // of the worker that has the place now
 	proc        *process.Process
+	release     func()   // says that nobody waits for proc's end any more
 	crash       *os.File // where the Go runtime writes its last words
 	done        *ring.HintsConsumer
 	reported    bool // it has said, or shown by its death, whether it is ready
 	isReady     bool
 	startErr    error
 	leaving     bool // it retires, and will be killed if it takes long
+	doomed      bool // killed because the pool ends, or its memory
 	seen        sighting
-	failures    int           // to start, in a row
+	vital       vitals
 	up          chan struct{} // closed when it is ready or has failed to start
-	doomed      bool          // killed because the pool ends
+
+	failures   int       // to start, in a row
+	firstErr   error     // why the first of these failed
+	idleDeaths int       // in a row, of workers that had not lived long nor run anything
+	since      time.Time // when it was ready
 }
 
 func (p *Pool) newMember(i int) *member {
-	m := &member{index: i, reported: true, up: make(chan struct{})}
+	m := &member{index: i, vacant: true, reported: true, up: make(chan struct{})}
 	m.done = p.mem.completions(i).Consumer(0)
 	return m
 }
@@ -49,25 +61,15 @@ func (m *member) pid() int {
 	return m.proc.Pid()
 }
 
-// kill ends the worker, also one that is just being started. The caller holds mu.
-func (m *member) kill() {
-	m.doomed = true
-	if m.proc != nil {
-		m.proc.Kill()
-	}
-}
-
 // prepare gives the place a new incarnation. Its last worker is proved dead, and nobody
 // uses what it has left. The caller holds mu.
 func (p *Pool) prepare(m *member) {
 	p.incarnation = p.nextIncarnation()
 	m.incarnation = p.incarnation
-	m.proc, m.reported, m.isReady, m.startErr, m.leaving = nil, false, false, nil, false
+	m.reported, m.isReady, m.startErr, m.leaving, m.doomed = false, false, nil, false, false
+	m.seen, m.vital = sighting{}, vitals{}
 	m.up = make(chan struct{})
 	p.watch() // until it reports
-	completions := p.mem.completions(m.index)
-	completions.Reset(0)
-	m.done = completions.Consumer(0)
 	area := &p.mem.workers[m.index]
 	area.cancel.Store(0)
 	for k := range area.batch {
@@ -75,6 +77,7 @@ func (p *Pool) prepare(m *member) {
 	}
 	area.sweep.Store(0)
 	area.leave.Store(0)
+	area.retire.Store(0)
 	area.current.Store(0)
 	area.hungry.Store(sated)
 	area.freed.Store(0)
@@ -100,28 +103,80 @@ func (p *Pool) nextIncarnation() uint32 {
 // launch starts a worker in m's place. It does not wait until it is ready.
 func (p *Pool) launch(m *member) error {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.members[m.index] != m { // of a time before the pool got new memory
+		return errMoved
+	}
+	if m.excess || p.ending() || p.moving != nil {
+		p.vacate(m)
+		return ErrClosed
+	}
+	m.spawning = true // nobody takes the memory away
+	p.mu.Unlock()
+	err := p.reserve(m.index)
+	p.mu.Lock()
 	p.prepare(m)
+	if err == nil {
+		err = p.spawn(m)
+	}
+	m.spawning = false
+	if err != nil {
+		err = fmt.Errorf("start worker %d: %w", m.index, err)
+		p.reportStart(m, err)
+		p.vacate(m)
+		return err
+	}
+	p.welcome(m)
+	return nil
+}
+
+// spawn starts the process. The caller holds mu, which is released meanwhile.
+func (p *Pool) spawn(m *member) error {
+	completions := p.mem.completions(m.index)
+	completions.Reset(0)
+	m.done = completions.Consumer(0)
 	incarnation := m.incarnation
 	p.mu.Unlock()
 	proc, crash, err := p.startProcess(m.index, incarnation)
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err != nil {
-		err = fmt.Errorf("start worker %d: %w", m.index, err)
-		p.reportStart(m, err)
-		return err
-	}
 	m.proc, m.crash = proc, crash
-	if m.doomed {
-		proc.Kill()
+	return err
+}
+
+// welcome looks after a worker that was just started. The caller holds mu.
+func (p *Pool) welcome(m *member) {
+	switch {
+	case m.doomed: // meanwhile
+		p.kill(m)
+	case m.excess:
+		p.retireWorker(m)
 	}
 	p.watchers.Add(1)
+	m.release = sync.OnceFunc(p.watchers.Done)
+	proc, release := m.proc, m.release
 	go func() {
-		defer p.watchers.Done()
+		defer release()
 		<-proc.Done()
-		p.exited(m)
+		if incarnation, mine := p.exited(m, proc); mine {
+			p.reclaim(incarnation)
+		}
 	}()
-	return nil
+}
+
+// reclaim frees what a dead worker held.
+func (p *Pool) reclaim(incarnation uint32) {
+	p.mu.Lock()
+	if p.phase == gone || p.moving != nil {
+		p.mu.Unlock()
+		return
+	}
+	p.inside++
+	p.mu.Unlock()
+	p.store.Reclaim(workerHolder(incarnation))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gotFree()
+	p.exitLocked(1)
 }
 
 // startProcess starts the process and makes the file for its last words.
@@ -132,7 +187,7 @@ func (p *Pool) startProcess(index int, incarnation uint32) (*process.Process, *o
 	}
 	proc, err := workerEntry.Start(process.Options{
 		Name:   fmt.Sprintf("%s: worker %d", p.opts.Name, index),
-		Env:    p.opts.workerEnvironment(index, incarnation),
+		Env:    p.opts.shared(p.workers()).workerEnvironment(index, incarnation),
 		Dir:    p.opts.Dir,
 		Stderr: p.opts.Stderr,
 		Files:  []*os.File{p.seg.File(), crash},
@@ -162,33 +217,55 @@ func (p *Pool) reportStart(m *member, err error) {
 		return
 	}
 	m.reported, m.isReady, m.startErr = true, err == nil, err
-	m.failures++
 	if m.isReady {
-		m.failures = 0
+		m.failures, m.firstErr, m.since = 0, nil, time.Now()
+	} else if m.failures++; m.failures == 1 {
+		m.firstErr = err
 	}
 	p.watched--
 	close(m.up)
 }
 
-// exited takes care of what a dead worker has left: nothing of it is changing any more.
-func (p *Pool) exited(m *member) {
-	died := m.obituary()
+// longLife is how long a worker that has run nothing has to live for its death to be no sign of trouble.
+const longLife = time.Second
+
+// exited takes care of what a dead worker has left: nothing of it is changing any more. It returns its incarnation, if there is more to
+// free.
+func (p *Pool) exited(m *member, proc *process.Process) (incarnation uint32, mine bool) {
+	died := obituary(proc, m.crash)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.phase == gone || p.members[m.index] != m { // it died in the memory that it was killed for
+		return 0, false
+	}
 	p.reap()
-	p.inherit(m, died)
+	if p.moving == nil {
+		p.inherit(m, died)
+	}
 	p.crowd.forget(m.index)
 	p.reportStart(m, fmt.Errorf("start worker %d: %w", m.index, died))
 	sys.FutexWake(p.bell.word, 1) // it may have won the bell and died before this call
-	wasReady := m.isReady
-	m.proc, m.isReady = nil, false
-	if p.phase < stopping && p.broken == nil {
-		if bootStatus(p.mem.workers[m.index].status.Load()) != retired { // pairs with the store in worker.retire
-			p.deaths++
-		}
+	if !p.ending() && p.moving == nil {
+		p.mourn(m)
 		p.rehint() // of tasks that it was about to claim
-		p.crowd.wakeAll()
-		p.replace(m, wasReady)
+		p.wakeAll()
+	}
+	incarnation = m.incarnation
+	p.vacate(m)
+	return incarnation, true
+}
+
+// mourn counts a death.
+func (p *Pool) mourn(m *member) {
+	area := &p.mem.workers[m.index]
+	retired := bootStatus(area.status.Load()) == retired // pairs with the store in worker.retire
+	if !retired {
+		p.deaths++
+	}
+	if m.isReady && !retired && area.current.Load() == 0 && time.Since(m.since) < longLife {
+		m.idleDeaths++
+	} else {
+		m.idleDeaths = 0
 	}
 }
 
@@ -209,13 +286,15 @@ func (p *Pool) inherit(m *member, died *WorkerDiedError) {
 		case done, failed:
 			p.collect(uint32(i), m, w.state() == failed)
 		case running, doomed:
-			if w.state() == running && p.retry(uint32(i), died) {
+			if (w.state() == running || e.fate != nil) && p.retry(uint32(i), died) {
 				continue
 			}
 			p.bury(uint32(i), died, p.unload(uint32(i)))
 			e.ahead = false
 			p.retire(uint32(i))
-			p.ended()
+			if !e.quarantined {
+				p.ended()
+			}
 		}
 	}
 }
@@ -237,14 +316,24 @@ func (p *Pool) bury(i uint32, died *WorkerDiedError, blocks int) {
 			return
 		}
 	}
-	p.failed++
 	if p.entries[i].expired {
+		p.cancelled++
 		pr.fail(context.DeadlineExceeded)
 		return
 	}
-	last := died.during(pr.def.name, blocks)
+	p.failed++
+	last := p.entries[i].death(died, blocks)
 	last.Earlier = p.entries[i].deaths
 	pr.fail(last)
+}
+
+// death is what a worker's death is to the task that it ran.
+func (e *entry) death(died *WorkerDiedError, blocks int) *WorkerDiedError {
+	own := died.during(e.def.name, blocks)
+	if e.fate != nil {
+		own.cause = e.fate
+	}
+	return own
 }
 
 // during returns a copy for one task: failed futures share no error.
@@ -257,18 +346,18 @@ func (e *WorkerDiedError) during(fn string, blocks int) *WorkerDiedError {
 // crashBytes bounds the traceback that is kept of a worker.
 const crashBytes = 1 << 20
 
-// obituary says how the worker ended, and closes its crash file.
-func (m *member) obituary() *WorkerDiedError {
-	e := &WorkerDiedError{Pid: m.proc.Pid(), ExitCode: m.proc.ExitCode()}
+// obituary says how a worker ended, and closes its crash file.
+func obituary(proc *process.Process, crash *os.File) *WorkerDiedError {
+	e := &WorkerDiedError{Pid: proc.Pid(), ExitCode: proc.ExitCode()}
 	var exit *process.ExitError
-	if errors.As(m.proc.Wait(context.Background()), &exit) {
+	if errors.As(proc.Wait(context.Background()), &exit) {
 		e.ExitCode, e.cause = exit.Code, exit.Err
 		if exit.Signal != nil {
 			e.Signal = exit.Signal.String()
 		}
 	}
-	e.Traceback = lastWords(m.crash)
-	m.crash.Close()
+	e.Traceback = lastWords(crash)
+	crash.Close()
 	return e
 }
 
@@ -282,58 +371,4 @@ func lastWords(crash *os.File) string {
 	text := make([]byte, min(max(n, 0), crashBytes))
 	k, _ := crash.ReadAt(text, 0) // what could not be read is missing
 	return strings.Trim(string(text[:k]), "\x00\n")
-}
-
-const (
-	maxStartFailures = 8 // of one place, in a row, before a pool without any worker gives up
-	firstDelay       = 10 * time.Millisecond
-	maxDelay         = 5 * time.Second
-)
-
-// replace starts a new worker in the place of a dead one, after a while if that one
-// did not start. While the pool itself starts, its New fails instead. The caller holds mu.
-func (p *Pool) replace(m *member, wasReady bool) {
-	if !p.started {
-		return
-	}
-	delay := time.Duration(0)
-	if !wasReady {
-		delay = min(firstDelay<<(m.failures-1), maxDelay)
-		if m.failures >= maxStartFailures && !p.anyReady() {
-			p.fail(fmt.Errorf("pool %q: no worker starts: %w", p.opts.Name, m.startErr))
-			return
-		}
-	}
-	p.watchers.Add(1)
-	go func() {
-		defer p.watchers.Done()
-		p.relaunch(m, delay)
-	}()
-}
-
-func (p *Pool) anyReady() bool {
-	return slices.ContainsFunc(p.members, func(m *member) bool { return m.isReady })
-}
-
-// relaunch frees what the last worker held, and waits for delay.
-func (p *Pool) relaunch(m *member, delay time.Duration) {
-	p.store.Reclaim(workerHolder(m.incarnation))
-	p.mu.Lock()
-	p.gotFree()
-	p.mu.Unlock()
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-p.quit:
-		return
-	}
-	if p.launch(m) == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.phase < stopping && p.broken == nil {
-		p.replace(m, false)
-	}
 }

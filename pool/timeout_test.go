@@ -14,7 +14,7 @@ import (
 func TestShortTimeoutBesideLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := heapTable(t, 2, 1)
-		p := newPool(Options{Workers: 1, Queue: 2}, nil, m, nil)
+		p := newPool(Options{Workers: 1, MaxWorkers: 1, Queue: 2}, heapEstate(m))
 		p.members = append(p.members, &member{incarnation: 1})
 		p.entries[0] = entry{live: true, gen: 1, limit: time.Hour}
 		p.entries[1] = entry{live: true, gen: 1, limit: 8 * time.Millisecond}

@@ -96,3 +96,14 @@ func trimLine(b []byte) []byte {
 	}
 	return b
 }
+
+// StatusOf returns the state of the process pid.
+func StatusOf(pid int) (ProcessStatus, error) {
+	name := "/proc/" + strconv.Itoa(pid) + "/status"
+	var buf [4096]byte
+	n, err := readFile(name, buf[:])
+	if err != nil {
+		return ProcessStatus{}, fmt.Errorf("read %s: %w", name, err)
+	}
+	return parseStatus(buf[:n])
+}

@@ -19,3 +19,6 @@ func Write(uintptr, []byte) error { return unsupported("write descriptor") }
 
 // Close fails on this system.
 func Close(uintptr) error { return unsupported("close descriptor") }
+
+// StatusOf fails on this system.
+func StatusOf(int) (ProcessStatus, error) { return ProcessStatus{}, unsupported("read process state") }
