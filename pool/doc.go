@@ -36,6 +36,10 @@
 // call. A pool without work makes none either. The memory is anonymous: nothing is
 // left behind, whatever dies.
 //
+// A worker that died and cannot be replaced, for lack of descriptors, processes or memory, is missing until it can: the pool goes
+// on with the others, and tries again and again, ever less often. If there are no others its tasks fail after a few attempts, with the
+// reason.
+//
 // Tasks begin in about the order in which they were accepted, and end in any.
 //
 // # Caveats
@@ -46,6 +50,8 @@
 // from standard input. A task may start processes and goroutines of its own; those that
 // outlive it are its own affair. A running task whose caller has gone, or whose time is up, is asked to end by its context, and
 // ended with its worker when it has not after Options.Grace.
+//
+// The Go runtime ends a process for which there is no memory or no thread. A worker ends alone; the pool of a parent ends with it.
 //
 // A slice of a block that is used after the block was handed over or released sees what others do there. With SHMKIT_GUARD=1
 // in the environment of the program it faults instead, in the process that is at fault, and the traceback shows the

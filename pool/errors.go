@@ -34,7 +34,7 @@ type WorkerDiedError struct {
 	Func      string // the task's function; empty if the worker died while it started
 	Signal    string // such as "killed"; empty if the worker exited
 	ExitCode  int    // -1 if a signal ended it
-	Traceback string // what the Go runtime wrote when it crashed; empty after SIGKILL or os.Exit
+	Traceback string // what the Go runtime wrote when it crashed, or why it could not begin; empty after SIGKILL or os.Exit
 	Blocks    int    // blocks that were handed to the task: they are freed
 
 	// Earlier are the deaths of the workers that ran the task before, if it had retries.
@@ -60,13 +60,34 @@ func (e *WorkerDiedError) Error() string {
 	if e.Blocks > 0 {
 		fmt.Fprintf(&s, "; blocks that it had been given, and that are freed: %d", e.Blocks)
 	}
-	if first, _, _ := strings.Cut(e.Traceback, "\n"); first != "" {
-		fmt.Fprintf(&s, ": %s", first)
+	if line := headline(e.Traceback); line != "" {
+		fmt.Fprintf(&s, ": %s", line)
 	}
 	if e.cause != nil {
 		fmt.Fprintf(&s, ": %v", e.cause)
 	}
 	return s.String()
+}
+
+// headline sums a traceback up in one line: by its first, unless that says nothing. The runtime writes the text of a fatal error
+// of its own to standard error alone; where it was raised tells an exhausted memory, say, from a map without its lock.
+func headline(traceback string) string {
+	first, rest, _ := strings.Cut(traceback, "\n")
+	if first != "runtime stack:" && !strings.HasPrefix(first, "goroutine ") {
+		return first
+	}
+	thrown := false
+	for line := range strings.Lines(rest) {
+		fn := line[:max(strings.LastIndexByte(line, '('), 0)]
+		switch {
+		case fn == "" || line[0] == '\t': // where the call stands
+		case thrown:
+			return "fatal error in " + fn
+		case strings.HasSuffix(fn, "runtime.throw") || strings.HasSuffix(fn, ".fatal"):
+			thrown = true
+		}
+	}
+	return first
 }
 
 // Unwrap returns why the worker did not start, if that is known.

@@ -114,3 +114,19 @@ func TestFunctionUnknownToWorker(t *testing.T) {
 	require.ErrorContains(t, err, `function "different" has other argument or result types in the worker`)
 	same(t, p, echoInt, 1)
 }
+
+func TestHeadline(t *testing.T) {
+	const frames = "runtime.throw({0xd469ef?, 0x21b0?})\n\t/go/panic.go:1229 +0x48\nruntime.(*mcache).allocLarge(0x13f?, 0x1)\n\t/go/mcache.go:259 +0x18d\n"
+	for traceback, want := range map[string]string{
+		"": "",
+		"panic: boom\n\ngoroutine 1 [running]:\n" + frames:                                                      "panic: boom",
+		"goroutine 13 gp=0x2 m=0 [running]:\n" + frames:                                                         "fatal error in runtime.(*mcache).allocLarge",
+		"runtime stack:\n" + frames + "main.main()\n":                                                           "fatal error in runtime.(*mcache).allocLarge",
+		"goroutine 1 [running]:\ninternal/runtime/maps.fatal({0x1, 0x2})\n\t/go/panic.go:1 +0x1\nmain.f(...)\n": "fatal error in main.f",
+		"goroutine 1 [running]:\n" + strings.SplitAfter(frames, "\n")[0]:                                        "goroutine 1 [running]:",
+		"goroutine 1 [running]:\nmain.throw(0x1)\n\t/a(b).go:1 +0x1\n\n":                                        "goroutine 1 [running]:",
+		"cannot start: attach segment: map 8 bytes of \"x\": no memory":                                         "cannot start: attach segment: map 8 bytes of \"x\": no memory",
+	} {
+		require.Equal(t, want, headline(traceback))
+	}
+}

@@ -283,22 +283,6 @@ func TestRespawnFails(t *testing.T) {
 	require.NoError(t, p.Close())
 }
 
-// The parent has no descriptor left for a replacement: an error, and no crash.
-func TestRespawnWithoutDescriptors(t *testing.T) {
-	p, err := New(Options{Workers: 1})
-	require.NoError(t, err)
-	var limit syscall.Rlimit
-	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
-	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 3, Max: limit.Max}))
-	_, err = die.Call(t.Context(), p, "kill")
-	_, again := block.Call(t.Context(), p, 1)
-	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
-	require.ErrorIs(t, err, ErrWorkerDied)
-	require.ErrorContains(t, again, "no worker starts")
-	require.ErrorIs(t, again, syscall.EMFILE)
-	require.NoError(t, p.Close())
-}
-
 var nested = Func("nested", func(ctx context.Context, x int) (int, error) {
 	p, err := New(Options{Workers: 1, Name: "nested"})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/process"
 )
 
 // Options are the settings of a pool. The zero value suits most programs.
@@ -76,7 +77,21 @@ type Options struct {
 	// Stderr is the standard error of the workers. Default: this process's.
 	Stderr *os.File
 
-	// GOMAXPROCS of each worker. Default: its share of the CPUs when it starts, at least 1.
+	// Limits bound what each worker, and what it starts, may use. Exceeding one fails the task or ends its worker, which is
+	// replaced: the Go runtime ends a process that gets no memory. RLIMIT_AS counts Memory, too, and all that the runtime sets
+	// aside; RLIMIT_DATA only what a worker has for itself. RLIMIT_CPU counts a worker's whole life.
+	Limits []process.Limit
+
+	// Nice is the niceness of the workers, from -20 (the most urgent) to 19. 0: this process's. To go below that takes a
+	// privilege.
+	Nice int
+
+	// CPUs are those on which the workers may run: worker i on CPUs[i%len(CPUs)], by the kernel's numbers. So {{0}, {1}, {2}} gives
+	// each of three workers a CPU of its own, and {{0, 1}} leaves two to all. A worker whose list is empty runs where
+	// this process may. Default: all do.
+	CPUs [][]int
+
+	// GOMAXPROCS of each worker. Default: its share of the CPUs when it starts, at least 1 and at most as many as the longest list of CPUs has.
 	GOMAXPROCS int
 
 	// GOMEMLIMIT is the soft limit, in bytes, of the memory that the Go runtime of each worker uses;
@@ -175,12 +190,34 @@ func (o Options) withDefaults() (Options, error) {
 // shared fills in what is a worker's share if there are so many.
 func (o Options) shared(workers int) Options {
 	if o.GOMAXPROCS == 0 {
-		o.GOMAXPROCS = max(o.cpus/workers, 1)
+		o.GOMAXPROCS = max(min(o.cpus/workers, o.widest()), 1)
 	}
 	if o.GOMEMLIMIT == 0 && o.environment(memoryLimitKey) == "" { // else 0 stays: the worker's runtime has read it
 		o.GOMEMLIMIT = heapShare(o.total, workers)
 	}
 	return o
+}
+
+// widest returns on how many CPUs some worker may run at most.
+func (o Options) widest() (n int) {
+	if len(o.CPUs) == 0 {
+		return o.cpus
+	}
+	for _, list := range o.CPUs {
+		if len(list) == 0 {
+			return o.cpus
+		}
+		n = max(n, len(list))
+	}
+	return n
+}
+
+// cpusOf returns the CPUs of the worker at that place, nil for all.
+func (o Options) cpusOf(index int) []int {
+	if len(o.CPUs) == 0 {
+		return nil
+	}
+	return o.CPUs[index%len(o.CPUs)]
 }
 
 // heapShare is what each of several workers may use of so much memory in all. A fifth is

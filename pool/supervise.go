@@ -148,7 +148,7 @@ func (p *Pool) welcome(m *member) {
 	switch {
 	case m.doomed: // meanwhile
 		p.kill(m)
-	case m.excess:
+	case m.excess || p.moving != nil:
 		p.retireWorker(m)
 	}
 	p.watchers.Add(1)
@@ -190,6 +190,9 @@ func (p *Pool) startProcess(index int, incarnation uint32) (*process.Process, *o
 		Env:    p.opts.shared(p.workers()).workerEnvironment(index, incarnation),
 		Dir:    p.opts.Dir,
 		Stderr: p.opts.Stderr,
+		Limits: p.opts.Limits,
+		Nice:   p.opts.Nice,
+		CPUs:   p.opts.cpusOf(index),
 		Files:  []*os.File{p.seg.File(), crash},
 	})
 	if err != nil {

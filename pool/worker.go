@@ -68,6 +68,9 @@ func workerMain(files []*os.File) {
 	w, err := attachWorker(files)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "shmkit: worker cannot start: %v\n", err)
+		if len(files) == 2 { // pairs with lastWords: the parent cannot be told through memory that was not mapped
+			fmt.Fprintf(files[1], "cannot start: %v\n", err)
+		}
 		os.Exit(1)
 	}
 	if err := w.prepare(files[1]); err != nil {

@@ -20,6 +20,8 @@ var answers = map[string]func() any{
 	"dir":       func() any { return value(os.Getwd()) },
 	"open":      func() any { return openLimit() },
 	"oom":       func() any { return readFile("/proc/self/oom_score_adj") },
+	"threads":   func() any { return schedules() },
+	"inherited": inherited,
 	"print":     func() any { os.Stdout.WriteString("to stdout"); os.Stderr.WriteString("to stderr"); return nil },
 	"terminate": onTerminate,
 	"ready":     func() any { return process.Ready() },

@@ -25,7 +25,7 @@
 // machine running out, the kernel takes a child before its parent.
 //
 // A child begins with a first stage, which runs while packages are initialised. If there are
-// limits to set or inherited descriptors to close it does that, and executes the binary again, so
+// limits, a niceness or CPUs to set or inherited descriptors to close it does that, and executes the binary again, so
 // that every thread of the child proper starts under them; otherwise it goes on as the child.
 //
 // # Guarantees

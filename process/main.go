@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -77,4 +78,21 @@ func catchSignals() {
 			}
 		}
 	}()
+}
+
+// mindCPUTime ends this process when it has used up the CPU time that its parent grants. The Go
+// runtime drops the signal that says so, and the kernel's SIGKILL, at the limit's maximum, gives no reason.
+func (s *settings) mindCPUTime() {
+	for _, l := range slices.Backward(s.limits) { // the last one is in force
+		if !sys.IsCPUTime(l.Resource) {
+			continue
+		}
+		usedUp := make(chan os.Signal, 1)
+		signal.Notify(usedUp, sys.SIGXCPU)
+		go func() {
+			<-usedUp
+			panic(fmt.Sprintf("process: the CPU time of this child is used up: RLIMIT_CPU is %d s", l.Cur))
+		}()
+		return
+	}
 }

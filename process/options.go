@@ -6,10 +6,12 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/shmkit/shmkit/internal/sys"
 )
 
 // Options say how a child is started. The zero value is a child named like its
-// entry that shares environment, directory, output and limits with its parent.
+// entry that shares environment, directory, output, limits, niceness and CPUs with its parent.
 type Options struct {
 	Name   string     // what ps shows; its first 15 bytes become the short name
 	Env    []string   // "key=value", added to the parent's or replacing its
@@ -18,14 +20,28 @@ type Options struct {
 	Stderr *os.File   // nil: the parent's
 	Files  []*os.File // open in the child, too; the parent keeps its own and may close them after Start
 	Limits []Limit    // set in this order
+
+	// Nice is the child's niceness, from -20 (the most urgent) to 19. 0: the parent's. To go below
+	// the parent's takes a privilege.
+	Nice int
+
+	// CPUs are those on which the child may run, by the kernel's numbers, whether the parent may
+	// or not. None: the parent's.
+	CPUs []int
 }
 
 // A Limit bounds one resource of a child and of all that it starts.
 type Limit struct {
 	Resource int    // a RLIMIT_ constant of package syscall
-	Cur      uint64 // in force; exceeding it is an error or a signal
+	Cur      uint64 // in force; exceeding it is an error or a signal; for RLIMIT_CPU, below Max, a panic that says so
 	Max      uint64 // up to which the child may raise Cur by itself
 }
+
+// The bounds of Options.Nice.
+const (
+	minNice = -20
+	maxNice = 19
+)
 
 // check finds what would otherwise fail with an error that does not say why.
 func (o *Options) check() error {
@@ -39,6 +55,14 @@ func (o *Options) check() error {
 	}
 	if i := slices.Index(o.Files, nil); i >= 0 {
 		return fmt.Errorf("file %d is nil: %w", i, os.ErrInvalid)
+	}
+	if o.Nice < minNice || o.Nice > maxNice {
+		return fmt.Errorf("niceness %d: it must be between %d and %d: %w", o.Nice, minNice, maxNice, os.ErrInvalid)
+	}
+	if len(o.CPUs) > 0 {
+		if err := sys.CheckCPUs(o.CPUs); err != nil {
+			return err
+		}
 	}
 	if o.Dir != "" {
 		// The kernel's error would not tell a missing directory from a missing binary.

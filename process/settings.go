@@ -14,6 +14,8 @@ type settings struct {
 	name   string
 	files  int // how many are passed, from firstFile on
 	limits []Limit
+	nice   int // 0: the parent's
+	cpus   []int
 	strays []int // descriptors that are inherited and shall not be
 }
 
@@ -31,6 +33,12 @@ func (s *settings) encode() string {
 	b = strconv.AppendInt(append(b, "\nfiles "...), int64(s.files), 10)
 	for _, l := range s.limits {
 		b = fmt.Appendf(b, "\nlimit %d %d %d", l.Resource, l.Cur, l.Max)
+	}
+	if s.nice != 0 {
+		b = strconv.AppendInt(append(b, "\nnice "...), int64(s.nice), 10)
+	}
+	for _, cpu := range s.cpus {
+		b = strconv.AppendInt(append(b, "\ncpu "...), int64(cpu), 10)
 	}
 	for _, fd := range s.strays {
 		b = strconv.AppendInt(append(b, "\nstray "...), int64(fd), 10)
@@ -63,12 +71,19 @@ func (s *settings) set(key, value string) (err error) {
 		var l Limit
 		_, err = fmt.Sscan(value, &l.Resource, &l.Cur, &l.Max)
 		s.limits = append(s.limits, l)
+	case "nice":
+		s.nice, err = strconv.Atoi(value)
+	case "cpu":
+		s.cpus, err = appendInt(s.cpus, value)
 	case "stray":
-		var fd int
-		fd, err = strconv.Atoi(value)
-		s.strays = append(s.strays, fd)
+		s.strays, err = appendInt(s.strays, value)
 	default:
 		err = fmt.Errorf("unknown key %q", key)
 	}
 	return err
+}
+
+func appendInt(list []int, text string) ([]int, error) {
+	n, err := strconv.Atoi(text)
+	return append(list, n), err
 }

@@ -18,12 +18,17 @@ func TestSettingsRoundTrip(t *testing.T) {
 			name:   string(rapid.SliceOf(rapid.Byte()).Draw(t, "name")), // any bytes, not only text
 			files:  rapid.IntRange(0, 1<<16-1).Draw(t, "files"),
 			limits: rapid.SliceOfN(limit, 0, 3).Draw(t, "limits"),
+			nice:   rapid.Int().Draw(t, "nice"),
+			cpus:   rapid.SliceOfN(rapid.Int(), 0, 3).Draw(t, "CPUs"),
 			strays: rapid.SliceOfN(rapid.Int(), 0, 3).Draw(t, "strays"),
 		}
 		got, err := parseSettings(want.encode())
 		require.NoError(t, err)
 		if len(want.limits) == 0 {
 			want.limits = nil
+		}
+		if len(want.cpus) == 0 {
+			want.cpus = nil
 		}
 		if len(want.strays) == 0 {
 			want.strays = nil
@@ -35,7 +40,7 @@ func TestSettingsRoundTrip(t *testing.T) {
 
 func TestSettingsRefuse(t *testing.T) {
 	for _, text := range []string{
-		"", "\n", "entry", "entry a", `entry "a`, "files -1", "files 65536", "limit 1 2", "limit 1 -2 3", "stray", "stray x", "colour red",
+		"", "\n", "entry", "entry a", `entry "a`, "files -1", "files 65536", "limit 1 2", "limit 1 -2 3", "nice x", "cpu", "stray", "stray x", "colour red",
 		"entry \"a\"\n",
 	} {
 		_, err := parseSettings(text)

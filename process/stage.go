@@ -57,12 +57,16 @@ func runStage(text string) error {
 		return err
 	}
 	s.dropStrays()
-	if len(s.limits) > 0 || !s.alone() {
+	if s.confines() || !s.alone() {
 		return execAgain(s, text)
 	}
 	preferOOM()
 	return become(s)
 }
+
+// confines reports whether there is something to set that threads inherit: those that the Go runtime has
+// started by now would go without it.
+func (s *settings) confines() bool { return len(s.limits) > 0 || s.nice != 0 || len(s.cpus) > 0 }
 
 // dropStrays closes the descriptors that the parent says are inherited.
 func (s *settings) dropStrays() {
@@ -87,6 +91,9 @@ func execAgain(s *settings, text string) error {
 		return err
 	}
 	preferOOM()
+	if err := s.schedule(); err != nil {
+		return err
+	}
 	for _, l := range s.limits {
 		if err := sys.SetLimit(l.Resource, l.Cur, l.Max); err != nil {
 			return err
@@ -95,6 +102,20 @@ func execAgain(s *settings, text string) error {
 	env := environment(os.Environ(), nil)
 	env = append(env, entryVar+"="+owned(os.Getpid(), text))
 	return sys.Exec(sys.SelfExe, os.Args, env)
+}
+
+// schedule sets what Linux keeps for each thread. It comes through exec because this is the thread that
+// executes: the runtime holds package initialisation on the main one.
+func (s *settings) schedule() error {
+	if s.nice != 0 {
+		if err := sys.SetNice(s.nice); err != nil {
+			return err
+		}
+	}
+	if len(s.cpus) > 0 {
+		return sys.SetCPUs(s.cpus)
+	}
+	return nil
 }
 
 // preferOOM states a preference: where /proc is read-only it goes unsaid.
@@ -134,6 +155,7 @@ func become(s *settings) error {
 		}
 	}
 	catchSignals()
+	s.mindCPUTime()
 	adopted = s
 	return nil
 }

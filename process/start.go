@@ -14,7 +14,7 @@ var errNotReady = errors.New("process.Main has not run in this program: " +
 	"call it (or pool.Main) first thing in main, before flags are parsed or anything is started")
 
 // Start starts a child that runs e. It returns as soon as the child exists: what goes
-// wrong in the child, limits that cannot be set included, is reported by
+// wrong in the child, limits that cannot be set or a niceness that is not permitted included, is reported by
 // [Process.Wait]. On systems that cannot run children the error wraps
 // [errors.ErrUnsupported].
 //
@@ -60,7 +60,10 @@ func (e *Entry) launch(o Options, life *os.File) (*Process, error) {
 	}
 	defer report.Close()
 
-	s := settings{entry: e.name, name: cmp.Or(o.Name, e.name), files: len(o.Files), limits: o.Limits, strays: strays()}
+	s := settings{
+		entry: e.name, name: cmp.Or(o.Name, e.name), files: len(o.Files),
+		limits: o.Limits, nice: o.Nice, cpus: o.CPUs, strays: strays(),
+	}
 	r := spawn(sys.Command{
 		Path: sys.SelfExe,
 		Args: []string{s.name},

@@ -14,6 +14,9 @@ import (
 // SIGTERM asks a process to end.
 var SIGTERM os.Signal = unix.SIGTERM
 
+// SIGXCPU says that a process has used up its CPU time.
+var SIGXCPU os.Signal = unix.SIGXCPU
+
 // Signal returns the signal of that number, or nil for 0.
 func Signal(n int) os.Signal {
 	if n == 0 {

@@ -74,6 +74,10 @@ func SetCloexec(fd int) error {
 // raises to its maximum when a program starts.
 func IsNoFile(resource int) bool { return resource == unix.RLIMIT_NOFILE }
 
+// IsCPUTime reports whether resource is the limit of CPU time, of which SIGXCPU tells: the Go runtime drops
+// that unless a program asks for it.
+func IsCPUTime(resource int) bool { return resource == unix.RLIMIT_CPU }
+
 // SetLimit sets a resource limit (RLIMIT_...) of this process.
 func SetLimit(resource int, cur, max uint64) error {
 	if err := syscall.Setrlimit(resource, &syscall.Rlimit{Cur: cur, Max: max}); err != nil {

@@ -17,6 +17,9 @@ func SetCloexec(int) error { return unsupported("set close-on-exec") }
 // IsNoFile returns false on this system.
 func IsNoFile(int) bool { return false }
 
+// IsCPUTime returns false on this system.
+func IsCPUTime(int) bool { return false }
+
 // SetLimit fails on this system.
 func SetLimit(int, uint64, uint64) error { return unsupported("set limit") }
 

@@ -1,0 +1,11 @@
+//go:build !linux || !cgo
+
+package main
+
+const (
+	// endlessC is how many runaways in C this build has.
+	endlessC = 0
+
+	// saysNoC is whether it says that it has none.
+	saysNoC = true
+)
