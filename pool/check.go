@@ -1,5 +1,7 @@
 package pool
 
+import "fmt"
+
 // check looks for what should not be, and repairs what a process that was stopped in
 // the middle of a hand-over can leave: hints that were taken and not acted on, wakes that
 // were not made. What no process can leave is corruption. The caller holds mu.
@@ -7,8 +9,8 @@ func (p *Pool) check() {
 	if p.phase >= stopping || p.broken != nil || p.moving != nil {
 		return
 	}
-	if p.mem.ctl.stop.Load() != 0 {
-		p.corrupted("the stop flag is set in a pool that runs")
+	if fault := p.fault(); fault != "" {
+		_ = p.corrupted("%s", fault)
 		return
 	}
 	for i := range p.entries {
@@ -23,6 +25,30 @@ func (p *Pool) check() {
 	if p.outstanding > 0 && !p.mem.ready.Empty() {
 		p.wakeAll()
 	}
+}
+
+// fault says what in the memory cannot be, slots aside; "" if all can. What only the parent writes must be what it has written.
+func (p *Pool) fault() string {
+	switch {
+	case p.mem.ctl.stop.Load() != 0:
+		return "the stop flag is set in a pool that runs"
+	case int(p.mem.ctl.present.Load()) != p.present():
+		return "the number of workers was changed"
+	case !p.intact():
+		return "the header, the table of functions or the initialiser was changed"
+	case !p.ready.Sound():
+		return "the ready ring was changed"
+	}
+	for _, m := range p.members {
+		if m.vacant {
+			continue
+		}
+		if !m.done.Sound() {
+			return fmt.Sprintf("the reports of worker %d were changed", m.index)
+		}
+		m.done.Drop() // where the worker looks for room: nobody else may have moved it
+	}
+	return ""
 }
 
 // checkSlot compares the word of a task's slot with what the parent knows of it.

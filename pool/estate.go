@@ -1,8 +1,10 @@
 package pool
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/shm"
@@ -17,6 +19,8 @@ type estate struct {
 	store *store
 	crowd crowd
 	bell  bell
+
+	constants []byte // what lies in the header, the table of functions and the initialisers
 
 	// Guarded by Pool.mu.
 	blocks int  // that the program holds
@@ -63,7 +67,21 @@ func furnish(seg *shm.Segment, g geometry, table, init []byte) (*estate, error) 
 	if err := layout.Init(seg.Bytes(), layout.KindPool, g.params()...); err != nil {
 		return nil, err
 	}
-	return &estate{seg: seg, mem: m, store: st, crowd: m.crowd(), bell: m.bell()}, nil
+	h := &estate{seg: seg, mem: m, store: st, crowd: m.crowd(), bell: m.bell()}
+	h.constants = slices.Concat(m.constants()...)
+	return h, nil
+}
+
+// intact reports whether nobody has written where nobody should, which would keep workers from starting.
+func (h *estate) intact() bool {
+	at := 0
+	for _, part := range h.mem.constants() {
+		if !bytes.Equal(part, h.constants[at:at+len(part)]) {
+			return false
+		}
+		at += len(part)
+	}
+	return true
 }
 
 // reserve makes sure that there is memory for the place of one more worker.

@@ -198,7 +198,6 @@ func (p *Pool) settleIn(next *estate, cause error) {
 	if p.watching == old {
 		old.pin()
 	}
-	old.leave()
 	old.bell.ring() // the reaper may sleep there
 	p.endMove()
 	for i := range p.entries {
@@ -206,6 +205,7 @@ func (p *Pool) settleIn(next *estate, cause error) {
 			p.moveIn(uint32(i), old, cause)
 		}
 	}
+	old.leave()
 	p.rebuilds++
 	p.admit()
 	p.adjust()

@@ -114,13 +114,17 @@ func (p *Pool) launchLater(m *member, delay time.Duration) {
 
 // count tells the workers how many they are. The caller holds mu.
 func (p *Pool) count() {
-	n := uint32(0)
+	p.mem.ctl.present.Store(uint32(p.present())) // pairs with the load in crowd.awake
+}
+
+// present is how many workers there are, or are on their way.
+func (p *Pool) present() (n int) {
 	for _, m := range p.members {
 		if !m.vacant && !m.limbo {
 			n++
 		}
 	}
-	p.mem.ctl.present.Store(n) // pairs with the load in crowd.awake
+	return n
 }
 
 // vacate says that nobody is in m's place, nor on the way there. The caller holds mu.

@@ -210,7 +210,12 @@ func (p *Pool) report(m *member) {
 	case refused:
 		boot := append([]byte(nil), p.mem.boot(m.index)...)
 		n := min(binary.LittleEndian.Uint32(boot), bootBytes-4)
-		p.reportStart(m, fmt.Errorf("start worker %d: %w", m.index, decodeRemote("init", boot[4:4+n])))
+		err := decodeRemote("init", boot[4:4+n])
+		if !errors.As(err, new(*TaskError)) && p.started {
+			_ = p.corrupted("what worker %d says of its start makes no sense: %v", m.index, err)
+			return
+		}
+		p.reportStart(m, fmt.Errorf("start worker %d: %w", m.index, err))
 	}
 }
 
@@ -244,6 +249,7 @@ func (p *Pool) exited(m *member, proc *process.Process) (incarnation uint32, min
 	p.reap()
 	if p.moving == nil {
 		p.inherit(m, died)
+		p.check()
 	}
 	p.crowd.forget(m.index)
 	p.reportStart(m, fmt.Errorf("start worker %d: %w", m.index, died))

@@ -70,6 +70,7 @@ func (p *Pool) makeRounds() {
 		p.mu.Unlock()
 		return
 	}
+	p.check()
 	due := p.checkups()
 	p.mu.Unlock()
 	for i := range due {

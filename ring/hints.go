@@ -146,6 +146,21 @@ func (p *HintsProducer) Head() uint64 {
 	return head
 }
 
+// Sound reports whether what lies in the ring can have come about: head has passed no more than was pushed, and the cells from there
+// on, which only this producer writes, hold what it has written. If not, somebody else has written into the memory.
+func (p *HintsProducer) Sound() bool {
+	head := p.h.head.head.Load() // pairs with the CAS in Take
+	if p.tail-head > p.h.capacity {
+		return false
+	}
+	for pos := head; pos != p.tail; pos++ {
+		if uint32(p.h.cells[pos&p.h.mask].Load()>>32) != uint32(pos+1) {
+			return false
+		}
+	}
+	return true
+}
+
 // Peek reads up to len(dst) numbers from the head of the ring and returns how many
 // it found and the position of the first. It takes nothing: see Take.
 func (h *Hints) Peek(dst []uint32) (pos uint64, n int) {
@@ -229,3 +244,12 @@ func (c *HintsConsumer) Next(dst []uint32) (n int) {
 
 // Drop gives the cells of all numbers that Next returned back to the producer.
 func (c *HintsConsumer) Drop() { sys.ReleaseStore64(&c.h.head.head, c.head) } // pairs with the load in Head
+
+// Sound reports whether the next cell can have come about: it holds the next item, or the one before it in the same place, or
+// nothing. It is for a ring that began at position 0.
+func (c *HintsConsumer) Sound() bool {
+	pos := c.head
+	was := c.h.cells[pos&c.h.mask].Load() // pairs with the store in TryPush
+	storage := c.h.mask + 1
+	return was>>32 == uint64(uint32(pos+1)) || pos < storage && was == 0 || pos >= storage && uint32(was>>32) == uint32(pos+1-storage)
+}
