@@ -142,6 +142,9 @@ var sufferings = []func(ctx context.Context, p *Pool, note func(string, error)){
 		out, err := haul.Call(ctx, p, freight{How: "return", Own: struct{ B, B2 *Block[uint64] }{B: b}})
 		note("haul", err)
 		if err != nil {
+			if b.Held() { // the task had not begun
+				b.Release()
+			}
 			return
 		}
 		if out.B != nil {

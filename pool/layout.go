@@ -256,7 +256,9 @@ func (m *memory) table() []byte { return m.bytes[m.off.table:][:m.geo.table] }
 func (m *memory) init() []byte  { return m.bytes[m.off.init:][:m.geo.init] }
 
 // constants are written before the first worker starts, and never again.
-func (m *memory) constants() [][]byte { return [][]byte{m.bytes[:layout.HeaderSize], m.table(), m.init()} }
+func (m *memory) constants() [][]byte {
+	return [][]byte{m.bytes[:layout.HeaderSize], m.table(), m.init()}
+}
 
 // boot is where worker i explains why it cannot start.
 func (m *memory) boot(i int) []byte { return m.bytes[m.off.boot+int64(i)*bootBytes:][:bootBytes] }

@@ -246,10 +246,9 @@ func (c *HintsConsumer) Next(dst []uint32) (n int) {
 func (c *HintsConsumer) Drop() { sys.ReleaseStore64(&c.h.head.head, c.head) } // pairs with the load in Head
 
 // Sound reports whether the next cell can have come about: it holds the next item, or the one before it in the same place, or
-// nothing. It is for a ring that began at position 0.
+// nothing yet. If not, somebody else has written into the memory.
 func (c *HintsConsumer) Sound() bool {
-	pos := c.head
-	was := c.h.cells[pos&c.h.mask].Load() // pairs with the store in TryPush
-	storage := c.h.mask + 1
-	return was>>32 == uint64(uint32(pos+1)) || pos < storage && was == 0 || pos >= storage && uint32(was>>32) == uint32(pos+1-storage)
+	was := c.h.cells[c.head&c.h.mask].Load() // pairs with the store in TryPush
+	tag, next := uint32(was>>32), uint32(c.head+1)
+	return was == 0 || tag == next || tag == next-uint32(c.h.mask+1)
 }

@@ -212,3 +212,34 @@ func TestHintsBadMemory(t *testing.T) {
 	require.Error(t, err)
 	require.PanicsWithValue(t, "ring: hints capacity 0 is not between 1 and 1073741824", func() { HintsSize(0) })
 }
+
+// What nobody but the producer writes is as it has written it, at every moment; else it is found out.
+func TestHintsSound(t *testing.T) {
+	for _, start := range []uint64{0, 5, math.MaxUint32 - 3, math.MaxUint64 - 3} {
+		h := newHints(t, 4, start)
+		p, c := h.Producer(start), h.Consumer(start)
+		var got [1]uint32
+		for i := range uint32(20) {
+			require.True(t, p.Sound() && c.Sound())
+			_, ok := p.TryPush(i)
+			require.True(t, ok)
+			require.True(t, p.Sound() && c.Sound())
+			require.Equal(t, 1, c.Next(got[:]))
+			c.Drop()
+		}
+		_, _ = p.TryPush(7)
+		cell := &h.cells[(p.Tail()-1)&h.mask]
+		was := cell.Load()
+		cell.Store(was ^ 1<<40)
+		assert.False(t, p.Sound())
+		assert.False(t, c.Sound())
+		cell.Store(was)
+		head := h.Head()
+		for _, bad := range []uint64{p.Tail() + 1, p.Tail() - 5} {
+			h.head.head.Store(bad)
+			assert.False(t, p.Sound(), "%d", bad)
+		}
+		h.head.head.Store(head)
+		assert.True(t, p.Sound() && c.Sound())
+	}
+}
