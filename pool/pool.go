@@ -53,6 +53,7 @@ type Pool struct {
 	undead       int           // workers that were killed and have not died
 	observing    bool          // makeRounds will come
 	rounds       *time.Timer
+	roundsUntil  uint64 // endings at the last look
 	entries      []entry
 	freeSlots    []uint32
 	ready        *ring.HintsProducer

@@ -243,6 +243,9 @@ func (p *Pool) exited(m *member, proc *process.Process) (incarnation uint32, min
 	died := obituary(proc, m.crash)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if m.limbo {
+		p.undead--
+	}
 	if p.phase == gone || p.members[m.index] != m { // it died in the memory that it was killed for
 		return 0, false
 	}

@@ -65,11 +65,12 @@ func (p *Pool) watchesMemory() bool {
 // makeRounds looks at all workers that may need it.
 func (p *Pool) makeRounds() {
 	p.mu.Lock()
-	if p.outstanding == 0 || p.ending() {
+	if p.outstanding == 0 && p.endings == p.roundsUntil || p.ending() {
 		p.observing = false
 		p.mu.Unlock()
 		return
 	}
+	p.roundsUntil = p.endings
 	p.check()
 	due := p.checkups()
 	p.mu.Unlock()
@@ -88,7 +89,8 @@ func (p *Pool) makeRounds() {
 	p.rounds.Reset(p.roundsEvery())
 }
 
-// checkups returns the workers that are at the same task as at the last look, or whose memory is to be looked at.
+// checkups returns the workers that are at the same task as at the last look, while there are tasks, and if memory counts those that
+// have run something since.
 func (p *Pool) checkups() (found []checkup) {
 	if p.moving != nil {
 		return nil
@@ -98,7 +100,8 @@ func (p *Pool) checkups() (found []checkup) {
 			continue
 		}
 		task := order(p.mem.workers[m.index].current.Load()) // pairs with the store in worker.claim
-		if _, _, busy := p.runs(m); task == m.vital.task || busy && p.watchesMemory() {
+		stuck := task == m.vital.task && p.outstanding > 0
+		if _, _, busy := p.runs(m); stuck || (busy || task != m.vital.task) && p.watchesMemory() {
 			found = append(found, checkup{m: m, proc: m.proc})
 		} else {
 			m.vital.stops = 0
