@@ -139,3 +139,19 @@ func (p *Pool) disarm(pr *promise) {
 	}
 	pr.more.armed = false
 }
+
+// awaitIdle waits until a pool that is closing has nothing left to do. It returns ctx's error if that ends first: what is
+// idle already has been in time.
+func (p *Pool) awaitIdle(ctx context.Context) error {
+	select {
+	case <-p.idle:
+		return nil
+	default:
+	}
+	select {
+	case <-p.idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -61,6 +61,7 @@ func TestBlockSizes(t *testing.T) {
 }
 
 // Blocks and arguments around 2 and 4 GiB: no length or offset anywhere has 31 or 32 bits.
+// Arguments of more than 2 GiB are seen in loky's suite.
 func TestHugeSizes(t *testing.T) {
 	p := start(t, Options{Workers: 1, Memory: 5 << 30})
 	for _, n := range []int{1<<32 + 1, 1<<31 + 1, 1 << 31, 1<<31 - 1} {

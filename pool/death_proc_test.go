@@ -48,6 +48,8 @@ var die = Func("die", func(_ context.Context, how string) (int, error) {
 	select {}
 })
 
+// However a worker ends, its task fails with how, and another takes its place. Seen in CPython's test_concurrent_futures, loky's
+// suite and pebble's.
 func TestWorkerDies(t *testing.T) {
 	p := start(t, Options{Workers: 2})
 	for _, tt := range []struct {
@@ -79,6 +81,7 @@ func TestWorkerDies(t *testing.T) {
 }
 
 // A death fails one task: those that wait are run by others, also by its replacement.
+// Seen in loky's suite, where it breaks the whole executor.
 func TestDeathFailsOneTask(t *testing.T) {
 	for _, workers := range []int{1, 2, 5} {
 		t.Run(fmt.Sprintf("workers=%d", workers), func(t *testing.T) {
@@ -110,6 +113,7 @@ func TestDeathFailsOneTask(t *testing.T) {
 }
 
 // Every worker is killed where it sleeps, again and again; the pool goes on.
+// Seen in loky's suite and in CPython's test_concurrent_futures.
 func TestIdleWorkersKilled(t *testing.T) {
 	p := start(t, Options{Workers: 3})
 	for range 5 {
@@ -123,6 +127,7 @@ func TestIdleWorkersKilled(t *testing.T) {
 }
 
 // A worker that dies while the parent puts a large argument into place does no harm.
+// Seen in CPython's test_concurrent_futures and in loky's suite.
 func TestDeathWhileArgumentIsWritten(t *testing.T) {
 	p := start(t, Options{Workers: 1})
 	stop := make(chan struct{})

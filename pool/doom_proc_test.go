@@ -65,6 +65,7 @@ func pids(p *Pool) (pids []int) {
 }
 
 // A task that does not care for its context ends with its worker, which is replaced; OnExit has run. Nobody else notices.
+// Seen in pebble's suite.
 func TestEndlessTaskIsEnded(t *testing.T) {
 	note := filepath.Join(t.TempDir(), "note")
 	p := start(t, Options{Workers: 2, Grace: soon, OnExit: leaveNote.With(note)})
@@ -120,6 +121,7 @@ func TestDoomBesideTheEnd(t *testing.T) {
 }
 
 // A worker that does not go when it is told to is killed: one whose OnExit hangs, and one that is stopped.
+// Seen in pebble's suite; a stopped worker in none.
 func TestWorkerThatDoesNotGo(t *testing.T) {
 	going := filepath.Join(t.TempDir(), "going")
 	for name, o := range map[string]Options{

@@ -87,6 +87,7 @@ func TestTaskErrors(t *testing.T) {
 }
 
 // Failed tasks share no error.
+// Seen in CPython's test_concurrent_futures.
 func TestErrorsAreNotShared(t *testing.T) {
 	p := start(t, Options{Workers: 1})
 	_, first := misbehave.Call(t.Context(), p, "error")

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"reflect"
 
@@ -56,7 +57,9 @@ func (f *Future[Out]) result() (Out, error) {
 func (f *Future[Out]) decode() {
 	m := f.more
 	if m.err == nil {
-		m.err = f.def.out.(*codec.Plan[Out]).Decode(m.raw, &f.out, true, m.refs) // raw is nobody else's
+		if err := f.def.out.(*codec.Plan[Out]).Decode(m.raw, &f.out, true, m.refs); err != nil { // raw is nobody else's
+			m.err = fmt.Errorf("%s: decode result: %w", f.def.name, err)
+		}
 	}
 	if m.refs != nil {
 		m.refs.taken(m.err)

@@ -48,6 +48,7 @@ func TestWaitContext(t *testing.T) {
 }
 
 // A task whose context ends while it waits in the queue does not run.
+// Seen in CPython's test_concurrent_futures and piscina's suite.
 func TestCancelQueued(t *testing.T) {
 	p := start(t, Options{Workers: 1})
 	release := hold(t, p)
@@ -163,6 +164,7 @@ func TestAsCompleted(t *testing.T) {
 }
 
 // The queue's length bounds what is accepted; waiting for room ends with the context.
+// Seen in pond's suite and piscina's.
 func TestQueueFull(t *testing.T) {
 	for _, queue := range []int{1, 2, 3} {
 		p := start(t, Options{Workers: 1, Queue: queue})

@@ -5,8 +5,6 @@ package pool
 import (
 	"context"
 	"os"
-	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -125,18 +123,15 @@ func TestTooLarge(t *testing.T) {
 // requireOneStarves runs two tasks that each have some memory and wait for the other's: one gives way.
 func requireOneStarves(t *testing.T, p *Pool) {
 	t.Helper()
-	gate := filepath.Join(t.TempDir(), "gate")
-	require.NoError(t, syscall.Mkfifo(gate, 0o600))
+	g := newGate(t)
 	var futures []*Future[int]
 	for range 2 {
-		f, err := hungryAfter.Go(t.Context(), p, rendezvous{5, gate})
+		f, err := hungryAfter.Go(t.Context(), p, rendezvous{5, g.path})
 		require.NoError(t, err)
 		futures = append(futures, f)
 	}
 	eventually(t, "both have some", func() bool { return p.Memory().Blocks >= 10*mib })
-	open, err := os.OpenFile(gate, os.O_RDWR, 0)
-	require.NoError(t, err)
-	defer open.Close()
+	g.open()
 	starved := 0
 	for _, f := range futures {
 		n, err := f.Wait(t.Context())

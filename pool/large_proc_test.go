@@ -13,6 +13,7 @@ import (
 const hundredMB = 100_000_000
 
 // Large tasks that are cancelled when the first of them is done leave nothing behind.
+// Seen in pebble's suite.
 func TestCancelLargeTasks(t *testing.T) {
 	p := start(t, Options{Workers: 2})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -40,6 +41,7 @@ func TestCancelLargeTasks(t *testing.T) {
 }
 
 // A pool may be ended while large arguments and results are on their way.
+// Seen in pebble's suite and in CPython's test_multiprocessing.
 func TestTerminateWithLargeTasks(t *testing.T) {
 	for range 3 {
 		p := start(t, Options{Workers: 2})

@@ -64,6 +64,7 @@ func TestInit(t *testing.T) {
 	}
 }
 
+// An initialiser that fails fails New, with its error. Seen in CPython's test_concurrent_futures and loky's suite.
 func TestInitFails(t *testing.T) {
 	for fail, want := range map[string]string{
 		"no model":               "no model",
@@ -151,6 +152,7 @@ func TestSurroundings(t *testing.T) {
 	assert.Equal(t, "seen\n", string(text))
 }
 
+// A closed pool refuses all. Seen in CPython's test_concurrent_futures, pond's suite and piscina's.
 func TestClosed(t *testing.T) {
 	p, err := New(Options{Workers: 1})
 	require.NoError(t, err)
@@ -169,6 +171,7 @@ func TestClosed(t *testing.T) {
 	require.Empty(t, p.Workers())
 }
 
+// Close, also from several goroutines, waits for what was accepted. Seen in CPython's test_concurrent_futures and pond's suite.
 func TestCloseFinishesWhatWasAccepted(t *testing.T) {
 	p, err := New(Options{Workers: 2})
 	require.NoError(t, err)
@@ -191,6 +194,7 @@ func TestCloseFinishesWhatWasAccepted(t *testing.T) {
 	require.EqualValues(t, 500, p.Stats().Succeeded)
 }
 
+// Seen in pebble's suite and piscina's.
 func TestCloseContext(t *testing.T) {
 	p, err := New(Options{Workers: 1})
 	require.NoError(t, err)
@@ -203,6 +207,7 @@ func TestCloseContext(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
+// Seen in CPython's test_multiprocessing.
 func TestTerminate(t *testing.T) {
 	p, err := New(Options{Workers: 2, Queue: 4})
 	require.NoError(t, err)
@@ -230,6 +235,7 @@ func TestTerminate(t *testing.T) {
 }
 
 // Submitting, cancelling and closing meet in every order.
+// Seen in pond's suite and in CPython's test_concurrent_futures.
 func TestSubmitRacesClose(t *testing.T) {
 	for range 10 {
 		p, err := New(Options{Workers: 2, Queue: 8})
@@ -264,6 +270,7 @@ func TestSubmitRacesClose(t *testing.T) {
 }
 
 // A pool whose workers cannot start any more says so instead of hanging.
+// Seen in CPython's test_concurrent_futures.
 func TestRespawnFails(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "gone")
 	require.NoError(t, os.Mkdir(dir, 0o700))
@@ -292,6 +299,7 @@ var nested = Func("nested", func(ctx context.Context, x int) (int, error) {
 	return square.Call(ctx, p, x)
 })
 
+// Seen in loky's suite.
 func TestNestedPool(t *testing.T) {
 	p := start(t, Options{Workers: 2})
 	y, err := nested.Call(t.Context(), p, 12)
@@ -300,6 +308,7 @@ func TestNestedPool(t *testing.T) {
 }
 
 // The parent is killed while its workers compute, sleep and wait: none survives it.
+// Seen in loky's suite and in CPython's test_concurrent_futures.
 func TestParentKilled(t *testing.T) {
 	dir := t.TempDir()
 	cmd := exec.Command(os.Args[0])

@@ -32,6 +32,7 @@ var evens = Func("evens", func(_ context.Context, x int) (int, error) {
 	return x / 2, nil
 })
 
+// Inputs of all sizes, empty ones too. Seen in CPython's test_concurrent_futures and test_multiprocessing.
 func TestMapInOrder(t *testing.T) {
 	for _, o := range []Options{{Workers: 1, Queue: 1}, {Workers: 2, Queue: 3}, {Workers: 3}} {
 		p := start(t, o)
@@ -65,6 +66,7 @@ func TestMapUnorderedYieldsAll(t *testing.T) {
 	}
 }
 
+// Seen in CPython's test_multiprocessing and in pebble's suite.
 func TestMapFailuresAreTheItemsOwn(t *testing.T) {
 	p := start(t, Options{Workers: 2})
 	i := 0
@@ -88,6 +90,7 @@ func TestMapFailuresAreTheItemsOwn(t *testing.T) {
 	require.Equal(t, 50, failed)
 }
 
+// A worker that dies fails one item. Seen in pebble's suite.
 func TestMapDeath(t *testing.T) {
 	p := start(t, Options{Workers: 2})
 	how := func(yield func(string) bool) {
@@ -117,6 +120,7 @@ var mayDie = Func("may die", func(ctx context.Context, how string) (int, error) 
 })
 
 // Infinite input is consumed only as far as results are.
+// Seen in CPython's test_concurrent_futures.
 func TestMapInfinite(t *testing.T) {
 	p := start(t, Options{Workers: 2})
 	pulled := 0
@@ -144,6 +148,7 @@ func TestMapInfinite(t *testing.T) {
 	same(t, p, echoInt, 1)
 }
 
+// Seen in CPython's test_multiprocessing.
 func TestMapIteratorPanics(t *testing.T) {
 	p := start(t, Options{Workers: 2})
 	for _, after := range []int{0, 1, 5, 500} {
@@ -203,6 +208,7 @@ func TestMapContextEnds(t *testing.T) {
 }
 
 // What a broken Map has in flight is cancelled, also where it runs.
+// Seen in CPython's test_concurrent_futures.
 func TestMapBreakEndsTasks(t *testing.T) {
 	p := start(t, Options{Workers: 2})
 	xs := func(yield func(int) bool) { _ = yield(-1) && yield(1) && yield(2) && yield(3) && yield(4) }

@@ -211,11 +211,8 @@ func (p *Pool) CloseContext(ctx context.Context) error {
 		p.checkIdle()
 	}
 	p.mu.Unlock()
-	var err error
-	select {
-	case <-p.idle:
-	case <-ctx.Done():
-		err = ctx.Err()
+	err := p.awaitIdle(ctx)
+	if err != nil {
 		p.drop()
 	}
 	p.tearDown()

@@ -91,6 +91,7 @@ func TestRetireBesideDeaths(t *testing.T) {
 }
 
 // A worker that retires and does not come to its end is killed, and replaced like any other.
+// Seen in pebble's suite.
 func TestRetireThatHangs(t *testing.T) {
 	going := filepath.Join(t.TempDir(), "going")
 	p, err := New(Options{Workers: 1, MaxTasksPerWorker: 2, OnExit: neverLeave.With(going)})

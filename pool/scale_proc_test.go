@@ -11,6 +11,7 @@ import (
 
 // Any number of workers, also many more than processors, runs each task once and gives each
 // caller its own result.
+// Sixty-four on two processors are seen in no suite.
 func TestManyWorkers(t *testing.T) {
 	for _, workers := range []int{1, 2, 4, 8, 16, 64} {
 		t.Run(fmt.Sprintf("workers=%d", workers), func(t *testing.T) {

@@ -74,6 +74,7 @@ const (
 	maxStartFailures = 8 // of one place, in a row, before a pool without any worker gives up
 	firstDelay       = 10 * time.Millisecond
 	maxDelay         = 5 * time.Second
+	mostDoublings    = 9 // of firstDelay, which is beyond maxDelay then
 )
 
 // fill has a worker started in a vacant place, after a while if the last ones there did not live long. It reports whether the pool goes
@@ -85,7 +86,7 @@ func (p *Pool) fill(m *member) bool {
 	}
 	delay := time.Duration(0)
 	if n := max(m.failures, m.idleDeaths); n > 0 {
-		delay = min(firstDelay<<min(n-1, 16), maxDelay)
+		delay = startDelay(n)
 	}
 	m.vacant = false
 	p.count()
@@ -95,6 +96,12 @@ func (p *Pool) fill(m *member) bool {
 		p.launchLater(m, delay)
 	}()
 	return true
+}
+
+// startDelay is how long a place waits for its next worker when so many, at least one, could not start in a row. While others are
+// ready that may be any number, for which a shift would lose all bits.
+func startDelay(failures int) time.Duration {
+	return min(firstDelay<<min(failures-1, mostDoublings), maxDelay)
 }
 
 func (p *Pool) anyReady() bool {

@@ -54,6 +54,7 @@ func init() {
 
 // Workers go on while their parent is stopped, until all that it has queued has ended:
 // their rings have room for it. When it goes on it finds everything.
+// Seen in no suite.
 func TestParentStopped(t *testing.T) {
 	for _, workers := range []int{1, 2} {
 		t.Run(fmt.Sprintf("workers=%d", workers), func(t *testing.T) {

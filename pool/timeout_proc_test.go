@@ -32,6 +32,7 @@ var (
 )
 
 // A task that runs for too long ends by itself, or with its worker; the caller has the error either way.
+// Seen in pebble's suite.
 func TestTimeout(t *testing.T) {
 	for name, o := range map[string]Options{
 		"of the pool": {Workers: 1, Grace: soon, TaskTimeout: soon},

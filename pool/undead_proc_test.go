@@ -4,6 +4,7 @@ package pool
 
 import (
 	"context"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"testing"
@@ -83,7 +84,7 @@ func cling(t *testing.T, pid int) (tr *tracer, dying <-chan struct{}) {
 // it is dead. Not seen in any suite.
 func TestUndeadWorker(t *testing.T) {
 	p := start(t, Options{Workers: 1, Grace: 300 * time.Millisecond, MaxWorkers: 2})
-	dir, _ := newGate(t)
+	dir := filepath.Dir(newGate(t).path)
 	given := newWords(t, p, 1000)
 	f, err := standsWith.Go(t.Context(), p, gated{dir, given})
 	require.NoError(t, err)

@@ -43,18 +43,6 @@ var stands = Func("stands", func(_ context.Context, dir string) (int, error) {
 	return os.Getpid(), f.Close()
 })
 
-// newGate returns a directory for stands, and what opens its gate.
-func newGate(t *testing.T) (dir string, open func()) {
-	dir = t.TempDir()
-	gate := filepath.Join(dir, "gate")
-	require.NoError(t, syscall.Mkfifo(gate, 0o600))
-	return dir, func() {
-		f, err := os.OpenFile(gate, os.O_RDWR, 0)
-		require.NoError(t, err)
-		t.Cleanup(func() { f.Close() })
-	}
-}
-
 // standing waits until n workers have stood at the gate, and returns their pids.
 func standing(t *testing.T, dir string, n int) (pids []int) {
 	t.Helper()
@@ -75,7 +63,8 @@ func standing(t *testing.T, dir string, n int) (pids []int) {
 func TestStoppedWorker(t *testing.T) {
 	p := start(t, Options{Workers: 2, Grace: 300 * time.Millisecond})
 	for _, retries := range []int{0, 1} {
-		dir, open := newGate(t)
+		g := newGate(t)
+		dir := filepath.Dir(g.path)
 		f, err := stands.With(Retries(retries)).Go(t.Context(), p, dir)
 		require.NoError(t, err)
 		pid := standing(t, dir, 1)[0]
@@ -92,7 +81,7 @@ func TestStoppedWorker(t *testing.T) {
 			continue
 		}
 		standing(t, dir, 2)
-		open()
+		g.open()
 		again, err := f.Wait(t.Context())
 		require.NoError(t, err)
 		require.NotEqual(t, pid, again)

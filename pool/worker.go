@@ -136,6 +136,7 @@ func (w *worker) prepare(crash *os.File) (err error) {
 	if err := debug.SetCrashOutput(crash, debug.CrashOptions{}); err != nil {
 		return fmt.Errorf("set crash output: %w", err)
 	}
+	_ = crash.Close() // the runtime has a descriptor of its own
 	if w.functions, err = bind(append([]byte(nil), w.mem.table()...)); err != nil {
 		return err
 	}
