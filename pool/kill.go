@@ -70,10 +70,15 @@ func (p *Pool) runs(m *member) (uint32, word, bool) {
 
 // quarantine is called some time after proc was killed. If it has not died, nobody waits for it any more. The caller holds mu.
 func (p *Pool) quarantine(m *member, proc *process.Process) {
+	select {
+	case <-proc.Done(): // exited is about to see to it
+		return
+	default:
+	}
 	if m.proc != proc || m.limbo || p.phase == gone {
 		return
 	}
-	m.limbo = true
+	m.limbo, m.isReady = true, false
 	p.undead++
 	if p.moving == nil {
 		p.quarantineTasks(m)
@@ -91,7 +96,14 @@ func (p *Pool) quarantineTasks(m *member) {
 	for i := range p.entries {
 		e := &p.entries[i]
 		w := word(p.mem.slots[i].word.Load())
-		if !e.live || e.quarantined || w.gen() != e.gen || w.worker() != m.incarnation || w.state() != running && w.state() != doomed {
+		if !e.live || e.quarantined || w.gen() != e.gen || w.worker() != m.incarnation || p.moving != nil {
+			continue
+		}
+		mine := uint64(makeWord(doomed, m.incarnation, e.gen))
+		if w.state() == running {
+			p.mem.slots[i].word.CompareAndSwap(uint64(w), mine) // pairs with the CAS in worker.finish
+		}
+		if p.mem.slots[i].word.Load() != mine {
 			continue
 		}
 		e.quarantined = true
@@ -113,8 +125,8 @@ func (p *Pool) failUndead(i uint32, m *member) {
 	if t := pr.part(); t != nil {
 		block := e.block
 		if !p.endPart(i, t) {
-			p.corrupted("a worker that is in limbo claims more results than its chunk has items")
-			pr.fail(ErrCorrupted)
+			p.failed += pr.items()
+			pr.fail(p.corrupted("a worker that is in limbo claims more results than its chunk has items"))
 			return
 		}
 		e.block, t.owned, t.salvage = block, false, layout.Clone(p.store.Bytes(block))

@@ -44,6 +44,7 @@ type mapping[In, Out any] struct {
 	filling *buffer[In]
 	blocks  []shm.Block // for the next chunks, all of the newest of homes
 	homes   []*estate   // pinned: where the blocks of chunks lie, the newest last
+	reading *estate     // where that of the consumer's chunk lies
 	spare   [][]In      // memory for the next items
 	each    time.Duration
 	fed     bool
@@ -273,6 +274,7 @@ func (m *mapping[In, Out]) pick() (c *chunk[In, Out], over bool) {
 			if i < m.unsent {
 				m.unsent--
 			}
+			m.reading = c.home
 			return c, false
 		}
 		if m.ordered {

@@ -50,6 +50,8 @@ type Pool struct {
 	watching     *estate       // the reaper's
 	dropped      uint64        // tasks, by Terminate
 	late         int           // workers that had to be killed when the pool was closed
+	dryMoves     int           // times that the pool got new memory, in a row, without a task having succeeded
+	successes    uint64        // that had, the last time
 	undead       int           // workers that were killed and have not died
 	observing    bool          // makeRounds will come
 	rounds       *time.Timer
@@ -209,6 +211,7 @@ func (p *Pool) CloseContext(ctx context.Context) error {
 		p.feed()
 		p.watch() // until all have ended
 		p.checkIdle()
+		p.outside.Broadcast()
 	}
 	p.mu.Unlock()
 	err := p.awaitIdle(ctx)
@@ -303,6 +306,7 @@ func (p *Pool) tearDown() {
 			p.outside.Wait()
 		}
 		p.phase = gone
+		p.follow() // which the reaper, whose it was, does no more
 		p.returnCargo()
 		p.estate.leave()
 		p.mu.Unlock()

@@ -94,6 +94,10 @@ func (p *Pool) collect(i uint32, m *member, isError bool) {
 	s := &p.mem.slots[i]
 	kind, n := s.resKind, s.resLen // plain: the word handed them over
 	pr, out := e.task, e.out
+	if e.quarantined {
+		_ = p.corrupted("worker %d, which was killed, has ended a task afterwards", m.pid())
+		return
+	}
 	if pr != nil && pr.part() != nil && (!p.endPart(i, pr.part()) || pr.part().next == 0 && !isError && !e.expired) {
 		p.corrupted("worker %d claims impossible progress in a chunk", m.pid())
 		return

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
 	"github.com/shmkit/shmkit/shm"
@@ -18,7 +19,8 @@ import (
 var errMoved = errors.New("the pool gets new memory")
 
 // Rebuild gives the pool new memory and new workers, as it does by itself when the memory is corrupted: what leaked there is gone.
-// It waits until the tasks that were accepted have ended, while calls wait for Rebuild; if ctx ends before, nothing has changed.
+// It waits until the tasks that were accepted have ended, while calls wait for Rebuild; if ctx ends before, nothing has changed. Then
+// workers end in an orderly way, or are killed after five seconds; if ctx ends while they do, Rebuild goes on without its caller.
 // Blocks that the program holds stay valid, but cannot be given to tasks any more.
 func (p *Pool) Rebuild(ctx context.Context) error {
 	p.mu.Lock()
@@ -37,13 +39,11 @@ func (p *Pool) rebuild(ctx context.Context) error {
 	if err := p.drain(ctx); err != nil {
 		return err
 	}
-	if p.moving == nil {
-		p.beginMove(nil)
-	}
 	return p.awaitMoved(ctx)
 }
 
-// drain waits until no task is left. Nobody gets a slot meanwhile. The caller holds mu, which is released for a while.
+// drain waits until no task is left, and begins the move: nobody gets a slot meanwhile, nor in between. The caller holds mu, which is
+// released for a while.
 func (p *Pool) drain(ctx context.Context) error {
 	if err := p.accepting(); err != nil {
 		return err
@@ -53,7 +53,7 @@ func (p *Pool) drain(ctx context.Context) error {
 	defer func() {
 		p.watched--
 		p.draining--
-		p.admit()
+		p.admit() // unless the move has begun
 	}()
 	stop := context.AfterFunc(ctx, func() {
 		p.mu.Lock()
@@ -61,16 +61,20 @@ func (p *Pool) drain(ctx context.Context) error {
 		p.outside.Broadcast()
 	})
 	defer stop()
-	for p.outstanding > 0 && p.moving == nil {
+	for p.moving == nil {
 		if err := p.accepting(); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("%d tasks have not ended: %w", p.outstanding, err)
 		}
+		if p.outstanding == 0 {
+			p.beginMove(nil)
+			break
+		}
 		p.outside.Wait()
 	}
-	return p.accepting()
+	return nil
 }
 
 // awaitMove waits while the pool gets new memory. The caller holds mu, which is released meanwhile.
@@ -122,12 +126,26 @@ func (p *Pool) beginMove(err error) {
 	if err != nil {
 		p.failAllBut(err, p.movable)
 		p.killAll()
-	}
-	for _, m := range p.members {
-		p.retireWorker(m)
+	} else {
+		p.retireAll()
 	}
 	p.watchers.Add(1)
 	go p.move(err)
+}
+
+// retireAll has all workers end, in time or by SIGKILL, for new memory. The caller holds mu.
+func (p *Pool) retireAll() {
+	for _, m := range p.members {
+		p.retireWorker(m)
+	}
+	moving := p.moving
+	time.AfterFunc(stopTimeout, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.moving == moving {
+			p.killAll()
+		}
+	})
 }
 
 // endMove lets all go on who have waited for the new memory, or for the end of the pool. The caller holds mu.
@@ -151,7 +169,7 @@ func (p *Pool) move(cause error) {
 		return
 	}
 	p.mu.Unlock()
-	next, err := newEstate(p.opts)
+	next, err := p.newHome()
 	p.mu.Lock()
 	switch {
 	case err != nil:
@@ -161,6 +179,19 @@ func (p *Pool) move(cause error) {
 	default:
 		p.settleIn(next, cause)
 	}
+}
+
+// newHome makes the new memory. If there is none, the old one gives back what nobody of this process holds: all else is dead.
+func (p *Pool) newHome() (*estate, error) {
+	next, err := newEstate(p.opts)
+	if err == nil {
+		return next, nil
+	}
+	for _, m := range p.members {
+		p.store.Reclaim(workerHolder(m.incarnation))
+	}
+	p.store.TrimAll()
+	return newEstate(p.opts)
 }
 
 // ending reports whether the pool will not need new memory. The caller holds mu.
@@ -183,7 +214,9 @@ func (p *Pool) deserted() bool {
 func (p *Pool) settleIn(next *estate, cause error) {
 	old := p.estate
 	for i := range p.entries {
-		if e := &p.entries[i]; e.live && e.task == nil {
+		e := &p.entries[i]
+		e.ahead = false
+		if e.live && e.task == nil {
 			p.unload(uint32(i))
 			p.moveOut(uint32(i))
 		}
@@ -191,9 +224,11 @@ func (p *Pool) settleIn(next *estate, cause error) {
 	next.owner = p
 	p.estate = next
 	p.ready, p.unhinted, p.nearby, p.arguments = next.mem.ready.Producer(0), false, 0, 0
-	for i, m := range p.members {
+	for i := range p.members {
 		p.members[i] = p.newMember(i)
-		p.members[i].failures, p.members[i].firstErr = m.failures, m.firstErr
+	}
+	if p.dryMoves++; p.succeeded != p.successes {
+		p.dryMoves, p.successes = 0, p.succeeded
 	}
 	if p.watching == old {
 		old.pin()
@@ -227,7 +262,7 @@ func (p *Pool) movable(e *entry) bool {
 func (p *Pool) moveOut(i uint32) {
 	e := &p.entries[i]
 	p.timeKept(e)
-	e.live, e.task, e.out, e.ahead, e.block = false, nil, nil, false, shm.Block{}
+	e.live, e.task, e.out, e.cargo, e.block = false, nil, nil, nil, shm.Block{}
 	p.releaseSlot(i)
 	if !e.quarantined {
 		p.ended()
@@ -237,6 +272,7 @@ func (p *Pool) moveOut(i uint32) {
 // moveIn queues the task in slot i, whose argument is in the old memory. The caller holds mu.
 func (p *Pool) moveIn(i uint32, old *estate, cause error) {
 	e := &p.entries[i]
+	e.fate = nil
 	if err := p.moveArgument(i, old); err != nil {
 		p.failed++
 		e.task.fail(errors.Join(cause, err))
@@ -251,22 +287,23 @@ func (p *Pool) moveIn(i uint32, old *estate, cause error) {
 func (p *Pool) moveArgument(i uint32, old *estate) error {
 	e := &p.entries[i]
 	from, to := &old.mem.slots[i], &p.mem.slots[i]
-	kind, n := from.argKind, from.argLen
+	kind, n, block := from.argKind, from.argLen, e.block
+	e.block = shm.Block{}
 	to.fn, to.retried, to.argKind, to.argLen = e.def.id, 1, kind, n
 	switch {
+	case (kind == distant) != (block.Cap > 0):
 	case kind == inline && n <= inlineBytes:
 		to.arg = from.arg
 		return nil
 	case kind == near && n <= nearBytes:
 		copy(p.mem.argNear(i), old.mem.argNear(i))
 		return nil
-	case kind == distant && n <= uint64(e.block.Cap):
+	case kind == distant && n <= uint64(block.Cap):
 		b, _, err := p.store.Alloc(int64(n))
 		if err != nil {
-			e.block = shm.Block{}
 			return err
 		}
-		copy(p.store.Bytes(b)[:n], old.store.Bytes(e.block)[:n])
+		copy(p.store.Bytes(b)[:n], old.store.Bytes(block)[:n])
 		binary.LittleEndian.PutUint64(to.arg[:], uint64(b.Off))
 		e.block = b
 		p.arguments += b.Cap

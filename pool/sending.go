@@ -116,7 +116,12 @@ func (m *mapping[In, Out]) sendFirst(i uint32, err error) {
 		m.split(c, int(m.size.Load()))
 		err = m.publish(c, i)
 	}
-	if err != nil {
+	switch err {
+	case nil:
+	case errMoved: // it is sent again
+		c.sent = false
+		m.inFlight.Add(-1)
+	default:
 		c.err = err
 		m.ended()
 	}
@@ -151,7 +156,7 @@ func (m *mapping[In, Out]) publish(c *chunk[In, Out], i uint32) error {
 	p := m.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.usable(); err != nil { // since the slot was taken
+	if err := p.stillUsable(); err != nil { // since the slot was taken
 		return p.giveBack(i, err)
 	}
 	if err := m.block(c); err != nil { // no memory for chunks: one by one, in the slots
@@ -168,7 +173,7 @@ func (m *mapping[In, Out]) publish(c *chunk[In, Out], i uint32) error {
 	p.mu.Lock()
 	p.exitLocked(1)
 	if err == nil {
-		err = p.usable() // still
+		err = p.stillUsable()
 	}
 	if err != nil {
 		p.freeArgument(c.block)
@@ -210,10 +215,18 @@ func (m *mapping[In, Out]) block(c *chunk[In, Out]) (err error) {
 // settled returns where blocks for chunks are to be had now. Those that lie elsewhere are used no more. The caller holds both locks.
 func (m *mapping[In, Out]) settled() *estate {
 	home := m.p.estate
-	if !m.isNewest(home) {
-		home.pin()
-		m.homes, m.blocks = append(m.homes, home), nil
+	if m.isNewest(home) {
+		return home
 	}
+	m.homes = slices.DeleteFunc(m.homes, func(h *estate) bool {
+		if h == m.reading || slices.ContainsFunc(m.chunks, func(c *chunk[In, Out]) bool { return c.home == h }) {
+			return false
+		}
+		h.unpin()
+		return true
+	})
+	home.pin()
+	m.homes, m.blocks = append(m.homes, home), nil
 	return home
 }
 

@@ -99,6 +99,9 @@ func (w *worker) next() bool {
 func (w *worker) retire() {
 	w.area.status.Store(uint32(retired)) // a full fence between the last report and the look at the bell; pairs with Pool.exited
 	w.ring()
+	if !w.mem.ready.Empty() { // a wake may have been left out because of this worker
+		w.crowd.call()
+	}
 }
 
 // claim makes the task in slot i this worker's. Killed before the CAS, the worker has

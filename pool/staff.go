@@ -85,11 +85,10 @@ func (p *Pool) fill(m *member) bool {
 		return false
 	}
 	delay := time.Duration(0)
-	if n := max(m.failures, m.idleDeaths); n > 0 {
+	if n := max(m.failures, m.idleDeaths, p.drought()); n > 0 {
 		delay = startDelay(n)
 	}
 	m.vacant = false
-	p.count()
 	p.watchers.Add(1)
 	go func() {
 		defer p.watchers.Done()
@@ -102,6 +101,14 @@ func (p *Pool) fill(m *member) bool {
 // ready that may be any number, for which a shift would lose all bits.
 func startDelay(failures int) time.Duration {
 	return min(firstDelay<<min(failures-1, mostDoublings), maxDelay)
+}
+
+// drought is how many times in a row the pool got new memory before any task had succeeded there.
+func (p *Pool) drought() int {
+	if p.succeeded != p.successes {
+		return 0
+	}
+	return p.dryMoves
 }
 
 func (p *Pool) anyReady() bool {
@@ -124,10 +131,10 @@ func (p *Pool) count() {
 	p.mem.ctl.present.Store(uint32(p.present())) // pairs with the load in crowd.awake
 }
 
-// present is how many workers there are, or are on their way.
+// present is how many workers there are, or are just being made.
 func (p *Pool) present() (n int) {
 	for _, m := range p.members {
-		if !m.vacant && !m.limbo {
+		if (m.spawning || m.proc != nil) && !m.limbo {
 			n++
 		}
 	}

@@ -100,6 +100,14 @@ func (p *Pool) usable() error {
 	return nil
 }
 
+// stillUsable is usable, or errMoved.
+func (p *Pool) stillUsable() error {
+	if err := p.usable(); err != nil || p.moving == nil {
+		return err
+	}
+	return errMoved
+}
+
 func (p *Pool) waitForSlot(ctx context.Context) (uint32, error) {
 	w := &slotWaiter{ch: make(chan struct{})}
 	p.waiters = append(p.waiters, w)
@@ -113,8 +121,11 @@ func (p *Pool) waitForSlot(ctx context.Context) (uint32, error) {
 	p.watched--
 	if w.ok {
 		err := ctx.Err()
-		if p.broken != nil || p.phase >= terminated { // meanwhile; a closing pool counts on the task
+		switch {
+		case p.broken != nil || p.phase >= terminated: // meanwhile; a closing pool counts on the task
 			err = p.accepting()
+		case p.moving != nil:
+			err = errMoved
 		}
 		if err != nil {
 			p.releaseSlot(w.slot) // to the next

@@ -66,7 +66,7 @@ func (m *member) pid() int {
 func (p *Pool) prepare(m *member) {
 	p.incarnation = p.nextIncarnation()
 	m.incarnation = p.incarnation
-	m.reported, m.isReady, m.startErr, m.leaving, m.doomed = false, false, nil, false, false
+	m.reported, m.isReady, m.startErr, m.leaving = false, false, nil, false
 	m.seen, m.vital = sighting{}, vitals{}
 	m.up = make(chan struct{})
 	p.watch() // until it reports
@@ -111,7 +111,8 @@ func (p *Pool) launch(m *member) error {
 		p.vacate(m)
 		return ErrClosed
 	}
-	m.spawning = true // nobody takes the memory away
+	m.spawning, m.doomed = true, false // nobody takes the memory away
+	p.count()
 	p.mu.Unlock()
 	err := p.reserve(m.index)
 	p.mu.Lock()
@@ -286,7 +287,7 @@ func (p *Pool) mourn(m *member) {
 func (p *Pool) inherit(m *member, died *WorkerDiedError) {
 	for i := range p.entries {
 		e := &p.entries[i]
-		if !e.live {
+		if !e.live || p.moving != nil { // because one of them was found to be corrupted
 			continue
 		}
 		s := &p.mem.slots[i]

@@ -125,7 +125,7 @@ func (p *Pool) treat(c *checkup) {
 	if most := p.opts.KillMemoryPerWorker; most > 0 && used > most {
 		p.putDown(m, fmt.Errorf("it used %d bytes: %w, %d", used, ErrMemoryLimit, most))
 	}
-	if most := p.opts.MaxMemoryPerWorker; most > 0 && used > most {
+	if most := p.opts.MaxMemoryPerWorker; most > 0 && used > most && m.vital.task != 0 { // else another would be as large
 		p.retireWorker(m)
 	}
 }
