@@ -51,7 +51,7 @@ func (p *Pool) putDown(m *member, why error) {
 		return
 	}
 	if p.mem.slots[i].word.CompareAndSwap(uint64(w), uint64(makeWord(doomed, w.worker(), w.gen()))) { // pairs with the CAS in worker.finish
-		p.entries[i].fate = why
+		p.entries[i].ordeal = &ordeal{deaths: p.entries[i].deaths(), fate: why}
 		p.kill(m)
 	}
 }
@@ -141,10 +141,10 @@ func (p *Pool) failUndead(i uint32, m *member) {
 		return
 	}
 	p.failed++
-	died := &WorkerDiedError{Pid: m.pid(), ExitCode: -1, Signal: os.Kill.String(), Func: e.def.name, Earlier: e.deaths}
+	died := &WorkerDiedError{Pid: m.pid(), ExitCode: -1, Signal: os.Kill.String(), Func: e.def.name, Earlier: e.deaths()}
 	died.cause = errUndead
-	if e.fate != nil {
-		died.cause = fmt.Errorf("%w; %w", e.fate, errUndead)
+	if fate := e.fate(); fate != nil {
+		died.cause = fmt.Errorf("%w; %w", fate, errUndead)
 	}
 	pr.fail(died)
 }

@@ -272,7 +272,7 @@ func (p *Pool) moveOut(i uint32) {
 // moveIn queues the task in slot i, whose argument is in the old memory. The caller holds mu.
 func (p *Pool) moveIn(i uint32, old *estate, cause error) {
 	e := &p.entries[i]
-	e.fate = nil
+	e.ordeal = &ordeal{deaths: e.deaths()}
 	if err := p.moveArgument(i, old); err != nil {
 		p.failed++
 		e.task.fail(errors.Join(cause, err))

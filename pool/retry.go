@@ -34,8 +34,7 @@ func (p *Pool) retry(i uint32, died *WorkerDiedError) bool {
 		return false
 	}
 	e.retries--
-	e.deaths = append(e.deaths, e.death(died, 0))
-	e.fate = nil
+	e.ordeal = &ordeal{deaths: append(e.deaths(), e.death(died, 0))}
 	p.restart(i)
 	return true
 }

@@ -21,18 +21,36 @@ type entry struct {
 	cargo *cargo    // what the task was given by reference; nil if nothing
 	live  bool
 
-	limit   time.Duration // how long the task may run; 0: for ever
-	expired bool          // it has run for longer
-	fate    error         // why its worker was ended, if not because of it
-
-	quarantined bool // it has ended, and its worker, which was killed, has not
-	retries     int  // how often it may begin again
-	deaths      []*WorkerDiedError
+	expired     bool          // it has run for longer than limit
+	quarantined bool          // it has ended, and its worker, which was killed, has not
+	limit       time.Duration // how long the task may run; 0: for ever
+	retries     int           // how often it may begin again
+	ordeal      *ordeal       // nil for nearly all
 
 	// hint is the position of the slot's last hint in the ready ring. While ahead is true it may not
 	// have been taken, and no second one is pushed.
 	hint  uint64
 	ahead bool
+}
+
+// An ordeal is what a task has gone through.
+type ordeal struct {
+	deaths []*WorkerDiedError // of workers that ran it before
+	fate   error              // why its worker was ended, if not because of the task's context or time
+}
+
+func (e *entry) fate() error {
+	if e.ordeal == nil {
+		return nil
+	}
+	return e.ordeal.fate
+}
+
+func (e *entry) deaths() []*WorkerDiedError {
+	if e.ordeal == nil {
+		return nil
+	}
+	return e.ordeal.deaths
 }
 
 // A slotWaiter waits for a slot. It is handed one, or none when the pool closes.
@@ -182,7 +200,7 @@ func (p *Pool) accept(ctx context.Context, pr *promise, i uint32, out []byte) {
 func (p *Pool) publish(pr *promise, i uint32, out []byte) {
 	e := &p.entries[i]
 	e.live, e.task, e.def, e.out = true, pr, pr.def, out
-	e.gen, e.expired, e.deaths, e.fate, e.quarantined = (e.gen+1)&maxGeneration, false, nil, nil, false
+	e.gen, e.expired, e.quarantined, e.ordeal = (e.gen+1)&maxGeneration, false, false, nil
 	p.keepTime(i)
 	p.observe()
 	sys.ReleaseStore64(&pr.state, uint64(makeTaskID(i, e.gen)))

@@ -299,7 +299,7 @@ func (p *Pool) inherit(m *member, died *WorkerDiedError) {
 		case done, failed:
 			p.collect(uint32(i), m, w.state() == failed)
 		case running, doomed:
-			if (w.state() == running || e.fate != nil) && p.retry(uint32(i), died) {
+			if (w.state() == running || e.fate() != nil) && p.retry(uint32(i), died) {
 				continue
 			}
 			p.bury(uint32(i), died, p.unload(uint32(i)))
@@ -336,15 +336,15 @@ func (p *Pool) bury(i uint32, died *WorkerDiedError, blocks int) {
 	}
 	p.failed++
 	last := p.entries[i].death(died, blocks)
-	last.Earlier = p.entries[i].deaths
+	last.Earlier = p.entries[i].deaths()
 	pr.fail(last)
 }
 
 // death is what a worker's death is to the task that it ran.
 func (e *entry) death(died *WorkerDiedError, blocks int) *WorkerDiedError {
 	own := died.during(e.def.name, blocks)
-	if e.fate != nil {
-		own.cause = e.fate
+	if fate := e.fate(); fate != nil {
+		own.cause = fate
 	}
 	return own
 }
