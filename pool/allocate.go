@@ -99,7 +99,7 @@ func (p *Pool) argumentAllocated(n int64, b shm.Block) {
 func (p *Pool) freeArgument(b shm.Block) {
 	if b.Cap > 0 {
 		p.arguments -= b.Cap
-		p.free(b)
+		p.home.free(b)
 	}
 }
 

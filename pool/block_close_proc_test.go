@@ -66,7 +66,7 @@ func TestBlocksAfterEnd(t *testing.T) {
 			require.False(t, faults(func() { looked = stale[0] }))
 			small.Release()
 			require.True(t, faults(func() { looked = stale[0] }), "the memory is still there")
-			require.Zero(t, p.blocks)
+			require.Zero(t, p.home.blocks)
 		})
 	}
 }
@@ -128,7 +128,7 @@ func TestBlocksAtTerminate(t *testing.T) {
 	queued.F.Release()
 	requireWords(t, read.Slice(), 100, 0)
 	read.Release()
-	require.Zero(t, p.blocks)
+	require.Zero(t, p.home.blocks)
 }
 
 // A pool that ends while large arguments wait for slots, blocks for memory, and results are copied.
@@ -181,7 +181,7 @@ func TestEndBesideEverything(t *testing.T) {
 			runtime.GC()
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			return p.blocks == 0
+			return p.home.blocks == 0
 		})
 	}
 }

@@ -182,7 +182,7 @@ func TestBlockLedger(t *testing.T) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.reap()
-		return p.blocks == 0 && p.outstanding == 0
+		return p.home.blocks == 0 && p.outstanding == 0
 	})
 	requireNothingHeld(t, p)
 	t.Logf("%v; %v", all, p.Stats())

@@ -56,7 +56,7 @@ func requireNothingLeft(t *testing.T, p *Pool) {
 	eventually(t, "all blocks are freed", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.blocks == 0
+		return p.home.blocks == 0
 	})
 	requireNoBlocks(t, p)
 }

@@ -272,7 +272,7 @@ func TestDroppedFutures(t *testing.T) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.reap()
-		return p.outstanding == 0 && p.blocks == len(kept)
+		return p.outstanding == 0 && p.home.blocks == len(kept)
 	})
 	for _, fut := range kept {
 		var got [3]*Block[uint64]

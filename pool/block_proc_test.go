@@ -42,7 +42,7 @@ func requireNothingHeld(t *testing.T, p *Pool) {
 	requireNoBlocks(t, p)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	require.Zero(t, p.blocks)
+	require.Zero(t, p.home.blocks)
 	require.NoError(t, p.store.Check())
 }
 

@@ -164,7 +164,7 @@ func (o *outgoing) loadOne(i uint32, k int, c *core, dst []byte) error {
 	switch {
 	case c == nil: // a file
 		return nil
-	case c.keeper != keeper(o.p.estate):
+	case c.keeper != keeper(o.p.home):
 		return errLeft
 	case o.refs[k].kind == refBlock:
 		return o.move(i, k, c, dst)
@@ -183,7 +183,7 @@ func (o *outgoing) move(i uint32, k int, c *core, dst []byte) error {
 	if !c.state.CompareAndSwap(coreHeld, coreMoved) {
 		return c.unavailable()
 	}
-	o.p.blocks--
+	o.p.home.blocks--
 	b, ok := o.p.store.Give(c.block, taskHolder(i))
 	if !ok {
 		o.p.corrupted("block at %d was changed by somebody who does not hold it", c.block.Off)
@@ -215,7 +215,7 @@ func (p *Pool) takeBack(i uint32) {
 	for _, c := range e.cargo.moved {
 		if b, ok := p.store.Give(c.block, parentHolder); ok {
 			c.block = b
-			p.blocks++
+			p.home.blocks++
 			c.state.Store(coreHeld)
 		}
 	}
@@ -241,7 +241,7 @@ func (p *Pool) unload(i uint32) (freed int) {
 	for _, c := range e.cargo.moved {
 		c.state.Store(coreExpired)
 		if b, err := p.store.Look(c.block.Off, c.block.Cap); err == nil && b.Holder() == taskHolder(i) { // else its worker has freed it
-			p.free(b)
+			p.home.free(b)
 			freed++
 		}
 	}

@@ -34,7 +34,7 @@ func (p *Pool) fault() string {
 		return "the stop flag is set in a pool that runs"
 	case int(p.mem.ctl.present.Load()) != p.present():
 		return "the number of workers was changed"
-	case !p.intact():
+	case !p.home.intact():
 		return "the header, the table of functions or the initialiser was changed"
 	case !p.ready.Sound():
 		return "the ready ring was changed"

@@ -86,7 +86,7 @@ func (p *Pool) keep(b shm.Block, size int64, zero bool) *core {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.blocks++
+	p.home.blocks++
 	p.exitLocked(1)
-	return &core{keeper: p.estate, block: b, size: size}
+	return &core{keeper: p.home, block: b, size: size}
 }

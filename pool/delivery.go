@@ -43,7 +43,7 @@ func (p *Pool) receive(i uint32, m *member, src []byte) (d *delivery, body []byt
 	if len(refs) == 0 {
 		return nil, body, nil
 	}
-	d = &delivery{goods: &goods{home: p.estate}}
+	d = &delivery{goods: &goods{home: p.home}}
 	for _, r := range refs {
 		it, err := p.takeOver(i, m, r)
 		if err != nil {
@@ -71,7 +71,7 @@ func (p *Pool) takeOver(i uint32, m *member, r ref) (it item, err error) {
 			return it, errNotHeld
 		}
 		f.readers++
-		it.core = &core{keeper: p.estate, block: f.block, size: size, shared: f}
+		it.core = &core{keeper: p.home, block: f.block, size: size, shared: f}
 		return it, nil
 	}
 	b, err = p.store.Find(b.Off, b.Cap, b.Word)
@@ -87,14 +87,14 @@ func (p *Pool) takeOver(i uint32, m *member, r ref) (it item, err error) {
 		it.lent, it.data = b, p.store.Bytes(b)[:size]
 		return it, nil
 	case refBlock:
-		it.core = &core{keeper: p.estate, block: b, size: size}
+		it.core = &core{keeper: p.home, block: b, size: size}
 	case refFrozen:
-		it.core = &core{keeper: p.estate, block: b, size: size, shared: &frozenBlock{home: p.estate, block: b, readers: 1}}
+		it.core = &core{keeper: p.home, block: b, size: size, shared: &frozenBlock{home: p.home, block: b, readers: 1}}
 	default:
-		p.free(b)
+		p.home.free(b)
 		return it, errNotHeld
 	}
-	p.blocks++
+	p.home.blocks++
 	return it, nil
 }
 

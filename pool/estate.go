@@ -84,6 +84,12 @@ func (h *estate) intact() bool {
 	return true
 }
 
+// occupy makes h the pool's memory. The caller holds mu.
+func (p *Pool) occupy(h *estate) {
+	h.owner = p
+	p.home, p.mem, p.store, p.crowd = h, h.mem, h.store, h.crowd
+}
+
 // reserve makes sure that there is memory for the place of one more worker.
 func (h *estate) reserve(place int) error {
 	for _, part := range h.mem.geo.own(place) {
@@ -157,7 +163,7 @@ func (h *estate) freeze(c *core) *core {
 		p := h.owner
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.estate == h {
+		if p.home == h {
 			p.corrupted("block at %d was changed by somebody who does not hold it", c.block.Off)
 		}
 		b = c.block

@@ -150,7 +150,7 @@ func (p *Pool) decideHunger() bool {
 // deadlocked reports whether nothing will be freed: every task that runs waits for memory, none has just ended, and the
 // program holds no blocks. The caller holds mu.
 func (p *Pool) deadlocked() bool {
-	if p.blocks > 0 || p.copying > 0 {
+	if p.home.blocks > 0 || p.copying > 0 {
 		return false
 	}
 	for i := range p.entries {

@@ -17,7 +17,11 @@ import (
 
 // A Pool runs functions in worker processes. Its methods are safe for concurrent use.
 type Pool struct {
-	*estate // replaced under mu, while nobody is inside and the reaper looks away
+	// The memory: replaced under mu, while nobody is inside and the reaper looks away. What is used for each task stands here, too.
+	home  *estate
+	mem   *memory
+	store *store
+	crowd crowd
 
 	opts Options
 	cpus int
@@ -128,11 +132,11 @@ func New(o Options) (*Pool, error) {
 // newPool makes the books of a pool whose memory is home.
 func newPool(o Options, home *estate) *Pool {
 	p := &Pool{
-		estate: home, watching: home, opts: o, cpus: o.cpus,
+		watching: home, opts: o, cpus: o.cpus,
 		kick: make(chan struct{}, 1), idle: make(chan struct{}), closed: make(chan struct{}), quit: make(chan struct{}),
 		entries: make([]entry, o.Queue), ready: home.mem.ready.Producer(0), freed: make(chan struct{}),
 	}
-	home.owner = p
+	p.occupy(home)
 	p.outside.L = &p.mu
 	p.size.Store(int32(o.Workers))
 	for _, def := range registry.defs { // none is added after Main
@@ -308,7 +312,7 @@ func (p *Pool) tearDown() {
 		p.phase = gone
 		p.follow() // which the reaper, whose it was, does no more
 		p.returnCargo()
-		p.estate.leave()
+		p.home.leave()
 		p.mu.Unlock()
 		close(p.closed)
 	})

@@ -275,7 +275,7 @@ func (p *Pool) takeAside(t taking) {
 // taken ends a task whose result was copied.
 func (p *Pool) taken(t *taking, raw []byte, err error) {
 	if t.block.Cap > 0 {
-		p.free(t.block)
+		p.home.free(t.block)
 	}
 	if t.refs != nil {
 		t.refs.freeLent()

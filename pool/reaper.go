@@ -63,8 +63,8 @@ func (p *Pool) reapOnce(timer *time.Timer) bool {
 
 // follow returns the pool's memory, which stays mapped until the reaper, whose it is, looks again. The caller holds mu.
 func (p *Pool) follow() *estate {
-	if was := p.watching; was != p.estate {
-		p.watching = p.estate
+	if was := p.watching; was != p.home {
+		p.watching = p.home
 		was.unpin()
 	}
 	return p.watching
@@ -123,8 +123,8 @@ func (p *Pool) stopReaper() {
 	close(p.kick)
 	p.resting = false
 	p.mu.Unlock()
-	p.bell.word.Store(1)
-	p.bell.ring()
+	p.home.bell.word.Store(1)
+	p.home.bell.ring()
 	p.reaper.Wait()
 }
 

@@ -212,7 +212,7 @@ func (p *Pool) deserted() bool {
 
 // settleIn moves the pool to new memory. The caller holds mu.
 func (p *Pool) settleIn(next *estate, cause error) {
-	old := p.estate
+	old := p.home
 	for i := range p.entries {
 		e := &p.entries[i]
 		e.ahead = false
@@ -221,8 +221,7 @@ func (p *Pool) settleIn(next *estate, cause error) {
 			p.moveOut(uint32(i))
 		}
 	}
-	next.owner = p
-	p.estate = next
+	p.occupy(next)
 	p.ready, p.unhinted, p.nearby, p.arguments = next.mem.ready.Producer(0), false, 0, 0
 	for i := range p.members {
 		p.members[i] = p.newMember(i)

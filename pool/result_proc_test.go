@@ -236,7 +236,7 @@ func TestForgedReferences(t *testing.T) {
 		eventually(t, "only the stranger's block is left", func() bool {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			return p.store.Stats().Count == 1 && p.blocks == 1
+			return p.store.Stats().Count == 1 && p.home.blocks == 1
 		})
 	}
 	for _, change := range []func(*forgery){

@@ -214,7 +214,7 @@ func (m *mapping[In, Out]) block(c *chunk[In, Out]) (err error) {
 
 // settled returns where blocks for chunks are to be had now. Those that lie elsewhere are used no more. The caller holds both locks.
 func (m *mapping[In, Out]) settled() *estate {
-	home := m.p.estate
+	home := m.p.home
 	if m.isNewest(home) {
 		return home
 	}

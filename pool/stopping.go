@@ -55,7 +55,7 @@ func (m *mapping[In, Out]) giveUp(blocks []shm.Block) {
 	m.p.mu.Lock()
 	defer m.p.mu.Unlock()
 	for _, b := range blocks {
-		if m.p.phase != gone && m.isNewest(m.p.estate) {
+		if m.p.phase != gone && m.isNewest(m.p.home) {
 			m.p.freeArgument(b)
 		}
 	}

@@ -114,7 +114,7 @@ func (p *Pool) launch(m *member) error {
 	m.spawning, m.doomed = true, false // nobody takes the memory away
 	p.count()
 	p.mu.Unlock()
-	err := p.reserve(m.index)
+	err := p.home.reserve(m.index)
 	p.mu.Lock()
 	p.prepare(m)
 	if err == nil {
@@ -194,7 +194,7 @@ func (p *Pool) startProcess(index int, incarnation uint32) (*process.Process, *o
 		Limits: p.opts.Limits,
 		Nice:   p.opts.Nice,
 		CPUs:   p.opts.cpusOf(index),
-		Files:  []*os.File{p.seg.File(), crash},
+		Files:  []*os.File{p.home.seg.File(), crash},
 	})
 	if err != nil {
 		crash.Close()
@@ -257,7 +257,7 @@ func (p *Pool) exited(m *member, proc *process.Process) (incarnation uint32, min
 	}
 	p.crowd.forget(m.index)
 	p.reportStart(m, fmt.Errorf("start worker %d: %w", m.index, died))
-	sys.FutexWake(p.bell.word, 1) // it may have won the bell and died before this call
+	sys.FutexWake(p.home.bell.word, 1) // it may have won the bell and died before this call
 	if !p.ending() && p.moving == nil {
 		p.mourn(m)
 		p.rehint() // of tasks that it was about to claim
