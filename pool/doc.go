@@ -32,13 +32,20 @@
 // freed with a task that does not return it, or that dies. What a dead worker held is freed. So is the memory that
 // waits for whoever comes next, after a second or two.
 //
+// Shared memory that holds what no honest worker can have written is given up: the workers are killed, and the pool goes on with
+// new ones in new memory. Tasks that had been accepted fail with [ErrCorrupted], those aside that may be retried. What a
+// wild write has turned into another value that is possible is not found out.
+//
 // Tasks and results cross in shared memory; while there is work, nobody makes a system
 // call. A pool without work makes none either. The memory is anonymous: nothing is
 // left behind, whatever dies.
 //
 // A worker that died and cannot be replaced, for lack of descriptors, processes or memory, is missing until it can: the pool goes
-// on with the others, and tries again and again, ever less often. If there are no others its tasks fail after a few attempts, with the
-// reason.
+// on with the others, and tries again and again, ever less often. If there are no others the pool ends after a few attempts, and its
+// tasks fail with the reason. One that was killed and does not die, because the kernel does not let it, is not waited for.
+//
+// [Pool.Resize] and [Pool.Rebuild] change the workers, and the memory, of a pool that runs; no task is lost by either. What a worker may
+// use is bounded by [Options]: one that uses too much ends after its task, or with it.
 //
 // Tasks begin in about the order in which they were accepted, and end in any.
 //
@@ -49,7 +56,10 @@
 // anew in each worker; a change to one stays where it was made. Workers read nothing
 // from standard input. A task may start processes and goroutines of its own; those that
 // outlive it are its own affair. A running task whose caller has gone, or whose time is up, is asked to end by its context, and
-// ended with its worker when it has not after Options.Grace.
+// ended with its worker when it has not after Options.Grace. So is a worker that was stopped, and does not go on while there are
+// tasks. A task without a deadline may run for ever, and Close waits for it.
+//
+// A block that the program holds stays valid when the pool gets new memory, but no task takes it any more.
 //
 // The Go runtime ends a process for which there is no memory or no thread. A worker ends alone; the pool of a parent ends with it.
 //

@@ -13,7 +13,9 @@ var (
 	ErrClosed = errors.New("pool is closed")
 
 	// ErrCorrupted says that shared memory held what no honest worker can have
-	// written. All workers were ended.
+	// written. It is the error of the tasks that had been accepted by then and could not
+	// be retried. All workers were ended, and the pool goes on with others in new memory; if
+	// there is none for that, it is the error of all calls from then on.
 	ErrCorrupted = errors.New("shared memory is corrupted")
 
 	// ErrWorkerDied is what errors.Is finds in every [*WorkerDiedError].

@@ -31,7 +31,7 @@ type control struct {
 	_ structs.HostLayout
 
 	// stop is 1 once the pool wants its workers to end. Written by the parent; pairs
-	// with the loads in worker.next and worker.sleep.
+	// with the loads in worker.next and worker.unwanted.
 	stop atomic.Uint32
 
 	// present is how many workers there are. Written by the parent.
@@ -83,7 +83,7 @@ type workerArea struct {
 	batch [maxBatch]atomic.Uint64
 
 	// current is the task that the worker claimed last: slot and generation, as an order without a reason. It is
-	// written with each task, and read only while there are tasks with a timeout: so it has a line of its own.
+	// written with each task, and read now and then while there are any: so it has a line of its own.
 	current atomic.Uint64
 	_       [layout.Line - 8]byte
 }

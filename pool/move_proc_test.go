@@ -218,3 +218,11 @@ func TestLateDeath(t *testing.T) {
 	tr.detach()
 	eventually(t, "it is dead", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.undead == 0 })
 }
+
+// A worker that was told to go, and hangs on its way, is ended although nothing runs.
+func TestResizeBesideHungExit(t *testing.T) {
+	p := start(t, Options{Workers: 2, OnExit: neverLeave.With("/dev/null")})
+	require.NoError(t, p.Resize(1))
+	requireStaff(t, p, 1)
+	killWorkers(t, p) // or Close would wait as long
+}

@@ -124,7 +124,7 @@ func New(o Options) (*Pool, error) {
 	p := newPool(o, home)
 	if err := p.start(); err != nil {
 		p.Terminate()
-		return nil, fmt.Errorf("new pool %q: %w", o.Name, err)
+		return nil, fmt.Errorf("new pool %q: %w", o.Name, cmp.Or(p.broken, err)) // what it was killed for, rather than that it was
 	}
 	return p, nil
 }

@@ -143,7 +143,7 @@ func (p *Pool) present() (n int) {
 
 // vacate says that nobody is in m's place, nor on the way there. The caller holds mu.
 func (p *Pool) vacate(m *member) {
-	m.vacant, m.excess, m.limbo, m.leaving, m.spawning, m.isReady, m.proc = true, false, false, false, false, false, nil
+	m.vacant, m.excess, m.limbo, m.retiring, m.leaving, m.spawning, m.isReady, m.proc = true, false, false, false, false, false, false, nil
 	p.count()
 	p.outside.Broadcast()
 	p.adjust()
@@ -154,8 +154,10 @@ func (p *Pool) retireWorker(m *member) {
 	if m.proc == nil {
 		return
 	}
+	m.retiring = true
 	p.mem.workers[m.index].retire.Store(1) // a full fence; pairs with the loads in worker.unwanted
 	p.crowd.wake(m.index)
+	p.observe() // whether it goes
 }
 
 // wakeAll ends the sleep of all workers. The caller holds mu.

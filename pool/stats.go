@@ -12,11 +12,11 @@ type Stats struct {
 	Outstanding int    // tasks accepted and not yet ended
 	Accepted    uint64 // tasks, ever
 	Succeeded   uint64 // with a result that somebody still wanted
-	Failed      uint64 // with an error, a panic or a dead worker
+	Failed      uint64 // with an error, a panic, a dead worker, or because of the pool's end or its memory
 	Cancelled   uint64 // because their context ended or their time was up
 	Dropped     uint64 // of those that failed, by Terminate or the end of CloseContext's context
-	Started     uint64 // worker processes
-	Deaths      uint64 // of workers that were not told to end
+	Started     uint64 // worker processes, those included that could not be made
+	Deaths      uint64 // of workers, also of those killed because of their task; but not by retiring, nor with the pool or its memory
 	Rebuilds    uint64 // times that the pool got new memory
 }
 

@@ -5,9 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,7 +33,8 @@ type member struct {
 	reported    bool // it has said, or shown by its death, whether it is ready
 	isReady     bool
 	startErr    error
-	leaving     bool // it retires, and will be killed if it takes long
+	retiring    bool // it was told to end after its task
+	leaving     bool // it ends, and will be killed if it takes long
 	doomed      bool // killed because the pool ends, or its memory
 	seen        sighting
 	vital       vitals
@@ -338,50 +337,4 @@ func (p *Pool) bury(i uint32, died *WorkerDiedError, blocks int) {
 	last := p.entries[i].death(died, blocks)
 	last.Earlier = p.entries[i].deaths()
 	pr.fail(last)
-}
-
-// death is what a worker's death is to the task that it ran.
-func (e *entry) death(died *WorkerDiedError, blocks int) *WorkerDiedError {
-	own := died.during(e.def.name, blocks)
-	if fate := e.fate(); fate != nil {
-		own.cause = fate
-	}
-	return own
-}
-
-// during returns a copy for one task: failed futures share no error.
-func (e *WorkerDiedError) during(fn string, blocks int) *WorkerDiedError {
-	own := *e
-	own.Func, own.Blocks = fn, blocks
-	return &own
-}
-
-// crashBytes bounds the traceback that is kept of a worker.
-const crashBytes = 1 << 20
-
-// obituary says how a worker ended, and closes its crash file.
-func obituary(proc *process.Process, crash *os.File) *WorkerDiedError {
-	e := &WorkerDiedError{Pid: proc.Pid(), ExitCode: proc.ExitCode()}
-	var exit *process.ExitError
-	if errors.As(proc.Wait(context.Background()), &exit) {
-		e.ExitCode, e.cause = exit.Code, exit.Err
-		if exit.Signal != nil {
-			e.Signal = exit.Signal.String()
-		}
-	}
-	e.Traceback = lastWords(crash)
-	crash.Close()
-	return e
-}
-
-// lastWords returns what a worker has written to its crash file. Its writes have moved the offset, which
-// they share with this process.
-func lastWords(crash *os.File) string {
-	n, err := crash.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return ""
-	}
-	text := make([]byte, min(max(n, 0), crashBytes))
-	k, _ := crash.ReadAt(text, 0) // what could not be read is missing
-	return strings.Trim(string(text[:k]), "\x00\n")
 }

@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
@@ -65,12 +66,13 @@ func (p *Pool) watchesMemory() bool {
 // makeRounds looks at all workers that may need it.
 func (p *Pool) makeRounds() {
 	p.mu.Lock()
-	if p.outstanding == 0 && p.endings == p.roundsUntil || p.ending() {
+	if p.outstanding == 0 && p.endings == p.roundsUntil && !p.anyRetires() || p.ending() {
 		p.observing = false
 		p.mu.Unlock()
 		return
 	}
 	p.roundsUntil = p.endings
+	p.reap()
 	p.check()
 	due := p.checkups()
 	p.mu.Unlock()
@@ -96,7 +98,7 @@ func (p *Pool) checkups() (found []checkup) {
 		return nil
 	}
 	for _, m := range p.members {
-		if m.proc == nil || m.limbo || !m.reported {
+		if m.proc == nil || m.limbo {
 			continue
 		}
 		task := order(p.mem.workers[m.index].current.Load()) // pairs with the store in worker.claim
@@ -109,6 +111,11 @@ func (p *Pool) checkups() (found []checkup) {
 		m.vital.task = task
 	}
 	return found
+}
+
+// anyRetires reports whether a worker was told to end and has not yet.
+func (p *Pool) anyRetires() bool {
+	return slices.ContainsFunc(p.members, func(m *member) bool { return m.retiring })
 }
 
 // treat acts on what was seen.
