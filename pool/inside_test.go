@@ -64,12 +64,20 @@ func TestCorruption(t *testing.T) {
 		"slot out of range": func(p *Pool) {
 			p.mem.completions(0).Producer(0).TryPush(1 << 30)
 		},
-		"result too long": func(p *Pool) { forge(p, func(s *slot) { s.resKind, s.resLen = inline, 17 }) },
-		"near too long":   func(p *Pool) { forge(p, func(s *slot) { s.resKind, s.resLen = near, nearBytes+1 }) },
-		"impossible word": func(p *Pool) { p.mem.slots[runningSlot(p)].word.Store(uint64(makeWord(running, 999, 1))) },
-		"freed by itself": func(p *Pool) { p.mem.slots[runningSlot(p)].word.Store(0) },
-		"stop flag":       func(p *Pool) { p.mem.ctl.stop.Store(1) },
-		"unknown place":   func(p *Pool) { forge(p, func(s *slot) { s.resKind = 77 }) },
+		"result too long":   func(p *Pool) { forge(p, func(s *slot) { s.resKind, s.resLen = inline, 17 }) },
+		"near too long":     func(p *Pool) { forge(p, func(s *slot) { s.resKind, s.resLen = near, nearBytes+1 }) },
+		"impossible word":   func(p *Pool) { p.mem.slots[runningSlot(p)].word.Store(uint64(makeWord(running, 999, 1))) },
+		"freed by itself":   func(p *Pool) { p.mem.slots[runningSlot(p)].word.Store(0) },
+		"stop flag":         func(p *Pool) { p.mem.ctl.stop.Store(1) },
+		"number of workers": func(p *Pool) { p.mem.ctl.present.Add(1) },
+		"header":            func(p *Pool) { p.mem.bytes[0]++ },
+		"function table":    func(p *Pool) { p.mem.table()[3]++ },
+		"ready ring":        func(p *Pool) { p.mem.bytes[p.mem.off.ready] += 5 },
+		"reports": func(p *Pool) {
+			clear(p.mem.bytes[p.mem.off.completions+layout.Line:][:16])
+			p.mem.bytes[p.mem.off.completions+layout.Line+5] = 77
+		},
+		"unknown place": func(p *Pool) { forge(p, func(s *slot) { s.resKind = 77 }) },
 		"outside the region": func(p *Pool) {
 			forge(p, func(s *slot) { s.resKind, s.resLen, s.res = distant, 1<<63, [16]byte{1, 2, 3, 4, 5, 6, 7, 8} })
 		},

@@ -106,6 +106,34 @@ func TestRebuildUnderLoad(t *testing.T) {
 	eventually(t, "one is mapped", func() bool { return estates(t, p) == 1 })
 }
 
+// So it is while workers die and the pool is resized. Not seen in any suite.
+func TestRebuildUnderKills(t *testing.T) {
+	p := start(t, Options{Workers: 2, MaxWorkers: 4, Retries: 100})
+	ctx, cancel := context.WithCancel(t.Context())
+	var others sync.WaitGroup
+	defer others.Wait()
+	defer cancel()
+	others.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			killOne(p)
+			assert.NoError(t, p.Resize(1+i%4))
+			_, err := echoInt.Call(t.Context(), p, i)
+			assert.NoError(t, err)
+		}
+	})
+	for k := range 10 {
+		require.NoError(t, p.Rebuild(t.Context()))
+		y, err := square.Call(t.Context(), p, k)
+		require.NoError(t, err)
+		require.Equal(t, k*k, y)
+	}
+	cancel()
+	others.Wait()
+	require.NoError(t, p.Resize(3))
+	requireStaff(t, p, 3)
+	requireNothingHeld(t, p)
+}
+
 // If the context ends while tasks run, nothing has changed.
 func TestRebuildGivesUp(t *testing.T) {
 	p := start(t, Options{Workers: 2})

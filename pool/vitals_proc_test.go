@@ -151,6 +151,30 @@ func TestKillMemoryPerWorker(t *testing.T) {
 	requireStaff(t, p, 2)
 }
 
+// Such a task may begin again, as after any other death.
+func TestKilledForMemoryBeginsAgain(t *testing.T) {
+	p := start(t, Options{Workers: 1, KillMemoryPerWorker: 200 * mib, GOMEMLIMIT: 1 << 40})
+	dir := t.TempDir()
+	pid, err := eatsOnce.With(Retries(1)).Call(t.Context(), p, dir)
+	require.NoError(t, err)
+	require.Equal(t, pids(p)[0], pid)
+	require.EqualValues(t, 1, p.Stats().Deaths)
+	_, err = eats.With(Retries(1)).Call(t.Context(), p, 1<<20)
+	var died *WorkerDiedError
+	require.ErrorAs(t, err, &died)
+	require.ErrorIs(t, died, ErrMemoryLimit)
+	require.Len(t, died.Earlier, 1)
+	require.ErrorIs(t, died.Earlier[0], ErrMemoryLimit)
+}
+
+// eatsOnce eats far too much the first time.
+var eatsOnce = Func("eats once", func(ctx context.Context, dir string) (int, error) {
+	if err := os.Mkdir(filepath.Join(dir, "eaten"), 0o700); err == nil {
+		return eats.fn(ctx, 1<<20)
+	}
+	return os.Getpid(), nil
+})
+
 // workOn runs small tasks until it is told to stop, and checks them.
 func workOn(t *testing.T, p *Pool) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
