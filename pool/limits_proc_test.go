@@ -180,6 +180,7 @@ var exhaust = Func("exhaust", func(_ context.Context, resource int) (int, error)
 	switch resource {
 	case syscall.RLIMIT_CPU:
 		for {
+			spun++
 		}
 	case syscall.RLIMIT_DATA, syscall.RLIMIT_AS:
 		for b := []byte{1}; ; b = append(b, b...) {

@@ -180,8 +180,11 @@ func TestNicenessThatIsNotPermitted(t *testing.T) {
 
 var burn = process.NewEntry("burn", func([]*os.File) {
 	for {
+		burnt++
 	}
 })
+
+var burnt uint64
 
 // The Go runtime would drop the signal, and the kernel kill without a word later.
 func TestCPUTimeIsUsedUp(t *testing.T) {
