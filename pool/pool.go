@@ -278,7 +278,7 @@ func (p *Pool) failAllBut(err error, spared func(e *entry) bool) {
 		if e.live && e.task != nil && !spared(e) {
 			p.withdraw(uint32(i))
 			p.failed += e.task.items()
-			e.task.fail(err)
+			e.task.fail(fmt.Errorf("%s: %w", e.def.name, err)) // each its own
 			e.task = nil
 		}
 	}

@@ -24,6 +24,9 @@ func Spawn(c Command) (pid int, pidfd *os.File, err error) {
 		Files: c.Files,
 		Sys:   &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, PidFD: &fd},
 	})
+	if errors.Is(err, unix.EBADF) {
+		err = unix.EMFILE // c.Files are open: dup3(2) says so of a new number that is beyond the limit
+	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("fork and exec %s: %w", c.Path, err)
 	}
