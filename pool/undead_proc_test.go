@@ -19,6 +19,7 @@ const (
 	ptraceSeize     = 0x4206
 	ptraceInterrupt = 0x4207
 	ptraceTraceExit = 0x40 // stop before the end, SIGKILL or not
+	ptraceEventExit = 6    // that stop
 )
 
 // A tracer has one thread, which is the only one that may ask for anything.
@@ -55,11 +56,24 @@ func (tr *tracer) ptrace(request int, data uintptr) {
 }
 
 // await waits until the thread has stopped.
-func (tr *tracer) await() {
-	var status syscall.WaitStatus
+func (tr *tracer) await() (status syscall.WaitStatus) {
 	_, err := syscall.Wait4(tr.pid, &status, syscall.WALL, nil)
 	assert.NoError(tr.t, err)
 	assert.True(tr.t, status.Stopped(), "%#x", status)
+	return status
+}
+
+// awaitEnd lets the thread have its signals, for each of which it stops, until it stops before its end.
+func (tr *tracer) awaitEnd() {
+	for {
+		status := tr.await()
+		if tr.t.Failed() || status.TrapCause() == ptraceEventExit {
+			return
+		}
+		if err := syscall.PtraceCont(tr.pid, int(status.StopSignal())); err != nil {
+			assert.ErrorIs(tr.t, err, syscall.ESRCH) // SIGKILL was faster
+		}
+	}
 }
 
 func (tr *tracer) interrupt() { tr.do(func() { tr.ptrace(ptraceInterrupt, 0); tr.await() }) }
@@ -76,7 +90,7 @@ func (tr *tracer) detach() {
 func cling(t *testing.T, pid int) (tr *tracer, dying <-chan struct{}) {
 	tr = seize(t, pid, ptraceTraceExit)
 	died := make(chan struct{})
-	go tr.do(func() { tr.await(); close(died) })
+	go tr.do(func() { tr.awaitEnd(); close(died) })
 	return tr, died
 }
 
