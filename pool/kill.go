@@ -46,26 +46,32 @@ func (p *Pool) killAll() {
 // putDown kills a worker in the middle of a task, for a reason that its task is told. The task is doomed first, so that it is that
 // task which fails, and a worker that has just ended it lives on.
 func (p *Pool) putDown(m *member, why error) {
-	i, w, ok := p.runs(m)
+	task := p.claimed(m)
+	w, ok := p.runs(m, task)
 	if !ok {
 		return
 	}
+	i := task.slot()
 	if p.mem.slots[i].word.CompareAndSwap(uint64(w), uint64(makeWord(doomed, w.worker(), w.gen()))) { // pairs with the CAS in worker.finish
 		p.entries[i].ordeal = &ordeal{deaths: p.entries[i].deaths(), fate: why}
 		p.kill(m)
 	}
 }
 
-// runs returns the slot whose task m runs, and its word.
-func (p *Pool) runs(m *member) (uint32, word, bool) {
-	task := order(p.mem.workers[m.index].current.Load()) // pairs with the store in worker.claim
+// claimed is the task that m says it has claimed last: a hint.
+func (p *Pool) claimed(m *member) order {
+	return order(p.mem.workers[m.index].current.Load()) // pairs with the store in worker.claim
+}
+
+// runs reports whether m runs that task, and returns its word.
+func (p *Pool) runs(m *member, task order) (w word, ok bool) {
 	i := task.slot()
 	if int(i) >= len(p.entries) {
-		return 0, 0, false
+		return 0, false
 	}
-	w := word(p.mem.slots[i].word.Load())
+	w = word(p.mem.slots[i].word.Load())
 	e := &p.entries[i]
-	return i, w, e.live && e.gen == task.gen() && w == makeWord(running, m.incarnation, e.gen)
+	return w, e.live && e.gen == task.gen() && w == makeWord(running, m.incarnation, e.gen)
 }
 
 // quarantine is called some time after proc was killed. If it has not died, nobody waits for it any more. The caller holds mu.

@@ -120,7 +120,7 @@ func (w *worker) claim(i uint32) bool {
 	if !s.word.CompareAndSwap(uint64(was), uint64(makeWord(running, w.incarnation, w.gen))) {
 		return false
 	}
-	sys.ReleaseStore64(&w.area.current, uint64(makeOrder(i, w.gen, 0))) // pairs with the load in Pool.sight
+	sys.ReleaseStore64(&w.area.current, uint64(makeOrder(i, w.gen, 0))) // pairs with the load in Pool.claimed
 	w.out.slot, w.out.index, w.out.placed, w.out.bulky = s, i, false, shm.Block{}
 	return true
 }

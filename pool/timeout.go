@@ -102,16 +102,13 @@ func (p *Pool) lookAtClock() {
 
 // sight looks what a worker is at.
 func (p *Pool) sight(m *member, now time.Time) {
-	task := order(p.mem.workers[m.index].current.Load()) // pairs with the store in worker.claim
-	i, gen := task.slot(), task.gen()
-	if int(i) >= len(p.entries) {
+	task := p.claimed(m)
+	w, ok := p.runs(m, task)
+	i := task.slot()
+	if !ok || p.entries[i].limit == 0 {
 		return
 	}
 	e := &p.entries[i]
-	w := word(p.mem.slots[i].word.Load())
-	if !e.live || e.gen != gen || e.limit == 0 || w != makeWord(running, m.incarnation, gen) {
-		return
-	}
 	item := uint64(0)
 	if e.task != nil && e.task.part() != nil {
 		item = p.mem.progress(i).next.Load()

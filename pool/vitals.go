@@ -101,9 +101,9 @@ func (p *Pool) checkups() (found []checkup) {
 		if m.proc == nil || m.limbo {
 			continue
 		}
-		task := order(p.mem.workers[m.index].current.Load()) // pairs with the store in worker.claim
+		task := p.claimed(m)
 		stuck := task == m.vital.task && p.outstanding > 0
-		if _, _, busy := p.runs(m); stuck || (busy || task != m.vital.task) && p.watchesMemory() {
+		if _, busy := p.runs(m, task); stuck || (busy || task != m.vital.task) && p.watchesMemory() {
 			found = append(found, checkup{m: m, proc: m.proc})
 		} else {
 			m.vital.stops = 0
