@@ -34,7 +34,7 @@ type control struct {
 	// with the loads in worker.next and worker.unwanted.
 	stop atomic.Uint32
 
-	// present is how many workers there are. Written by the parent.
+	// present is how many workers there are. Written by the parent; pairs with the load in crowd.awake.
 	present atomic.Uint32
 	_       [layout.Line - 8]byte
 
