@@ -102,7 +102,7 @@ func TestRebuildBesideHungExit(t *testing.T) {
 	require.NoError(t, p.Rebuild(t.Context()))
 	same(t, p, echoInt, 1)
 	require.NotEqual(t, before, pids(p))
-	killWorkers(t, p) // or Close would wait as long
+	p.Terminate() // or closing it would wait as long
 }
 
 // What kind of argument a task had is not believed: a block of the old memory must not be freed in the new.
@@ -224,5 +224,5 @@ func TestResizeBesideHungExit(t *testing.T) {
 	p := start(t, Options{Workers: 2, OnExit: neverLeave.With("/dev/null")})
 	require.NoError(t, p.Resize(1))
 	requireStaff(t, p, 1)
-	killWorkers(t, p) // or Close would wait as long
+	p.Terminate() // or closing it would wait as long
 }
