@@ -35,7 +35,7 @@ func (p *Pool) fault() string {
 	case int(p.mem.ctl.present.Load()) != p.present():
 		return "the number of workers was changed"
 	case !p.home.intact():
-		return "the header, the table of functions or the initialiser was changed"
+		return "a header, the table of functions or the initialiser was changed"
 	case !p.ready.Sound():
 		return "the ready ring was changed"
 	}

@@ -20,7 +20,7 @@ type estate struct {
 	crowd crowd
 	bell  bell
 
-	constants []byte // what lies in the header, the table of functions and the initialisers
+	constants []byte // what lies in the headers, the table of functions and the initialisers
 
 	// Guarded by Pool.mu.
 	blocks int  // that the program holds

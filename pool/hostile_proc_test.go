@@ -24,6 +24,9 @@ type crime struct {
 	When string
 }
 
+// crimes are all ways of writing.
+var crimes = []string{"books", "edges", "bits", "swaps", "slots", "arena", "everything"}
+
 // vandalise writes over all that it can reach, at full speed, until it is killed.
 var vandalise = Func("vandalise", func(_ context.Context, c crime) (int, error) {
 	rng, m := rand.New(rand.NewPCG(c.Seed, 0)), processContexts.worker.mem
@@ -60,43 +63,59 @@ var vandalise = Func("vandalise", func(_ context.Context, c crime) (int, error) 
 // A worker that writes random bytes over all that it can reach, while others work: the parent does not crash, hang or leak, and
 // every call ends. What its tasks return while that goes on is anybody's guess; afterwards it is right again.
 func TestHostileWorker(t *testing.T) {
-	for _, how := range []string{"books", "edges", "bits", "swaps", "slots", "arena", "everything"} {
+	for _, how := range crimes {
 		t.Run(how, func(t *testing.T) {
-			p := start(t, Options{Name: "hostile", Workers: 3, Queue: 32, Memory: 16 * mib, Grace: soon})
-			ctx, cancel := context.WithCancel(t.Context())
-			ended := map[string]int{}
-			var mu sync.Mutex
-			note := func(what string, err error) {
-				mu.Lock()
-				defer mu.Unlock()
-				if err != nil {
-					what += " failed"
+			p := start(t, besideVandals)
+			ended := suffering(t, p, func() {
+				for seed := range uint64(5) {
+					commit(t, p, how, seed)
 				}
-				ended[what]++
-			}
-			var victims sync.WaitGroup
-			for _, suffer := range sufferings {
-				victims.Go(func() {
-					for ctx.Err() == nil {
-						suffer(ctx, p, note)
-					}
-				})
-			}
-			for seed := range uint64(5) {
-				began := filepath.Join(t.TempDir(), "began")
-				hctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
-				_, err := vandalise.Call(hctx, p, crime{how, seed, began})
-				stop()
-				assert.Error(t, err)
-			}
-			cancel()
-			done := make(chan struct{})
-			go func() { victims.Wait(); close(done) }()
-			receive(t, done)
+			})
 			t.Logf("%v; %v", ended, p.Stats())
 			requireRecovers(t, p)
 		})
 	}
+}
+
+// besideVandals are the options of a pool that is to be written over.
+var besideVandals = Options{Name: "hostile", Workers: 3, Queue: 32, Memory: 16 * mib, Grace: soon}
+
+// commit has a worker of the pool commit one crime, until it is killed for it.
+func commit(t *testing.T, p *Pool, how string, seed uint64) {
+	began := filepath.Join(t.TempDir(), "began")
+	ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer stop()
+	_, err := vandalise.Call(ctx, p, crime{how, seed, began})
+	assert.Error(t, err)
+}
+
+// suffering has others work while that runs, and returns how many calls of each kind have ended, and how.
+func suffering(t *testing.T, p *Pool, meanwhile func()) (ended map[string]int) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended = map[string]int{}
+	var mu sync.Mutex
+	note := func(what string, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			what += " failed"
+		}
+		ended[what]++
+	}
+	var victims sync.WaitGroup
+	for _, suffer := range sufferings {
+		victims.Go(func() {
+			for ctx.Err() == nil {
+				suffer(ctx, p, note)
+			}
+		})
+	}
+	meanwhile()
+	cancel()
+	done := make(chan struct{})
+	go func() { victims.Wait(); close(done) }()
+	receive(t, done)
+	return ended
 }
 
 // requireRecovers waits until a pool whose vandals are dead works as it should. What they have left behind may take a while to be found.
@@ -148,7 +167,9 @@ var sufferings = []func(ctx context.Context, p *Pool, note func(string, error)){
 			return
 		}
 		if out.B != nil {
-			out.B.Slice()[out.B.Len()-1]++
+			for i := range out.B.Slice() { // as many as it says
+				out.B.Slice()[i]++
+			}
 			out.B.Release()
 		}
 	},

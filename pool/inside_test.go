@@ -71,6 +71,7 @@ func TestCorruption(t *testing.T) {
 		"stop flag":         func(p *Pool) { p.mem.ctl.stop.Store(1) },
 		"number of workers": func(p *Pool) { p.mem.ctl.present.Add(1) },
 		"header":            func(p *Pool) { p.mem.bytes[0]++ },
+		"arena's header":    func(p *Pool) { p.mem.arena()[0]++ },
 		"function table":    func(p *Pool) { p.mem.table()[3]++ },
 		"ready ring":        func(p *Pool) { p.mem.bytes[p.mem.off.ready] += 5 },
 		"reports": func(p *Pool) {

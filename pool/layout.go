@@ -257,7 +257,7 @@ func (m *memory) init() []byte  { return m.bytes[m.off.init:][:m.geo.init] }
 
 // constants are written before the first worker starts, and never again.
 func (m *memory) constants() [][]byte {
-	return [][]byte{m.bytes[:layout.HeaderSize], m.table(), m.init()}
+	return [][]byte{m.bytes[:layout.HeaderSize], m.table(), m.init(), m.arena()[:layout.HeaderSize]}
 }
 
 // boot is where worker i explains why it cannot start.
