@@ -3,6 +3,7 @@ package ring
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -130,6 +131,7 @@ func TestHintsExactlyOnce(t *testing.T) {
 									return
 								}
 							default:
+								runtime.Gosched() // there may be one processor only
 							}
 						}
 					})
@@ -138,7 +140,9 @@ func TestHintsExactlyOnce(t *testing.T) {
 				for v := uint32(0); v < total; {
 					if _, ok := p.TryPush(v); ok {
 						v++
+						continue
 					}
+					runtime.Gosched()
 				}
 				close(done)
 				wg.Wait()
