@@ -3,6 +3,7 @@ module github.com/shmkit/shmkit
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/edsrzf/mmap-go v1.2.0
 	github.com/fxamacker/cbor/v2 v2.10.0
 	github.com/schollz/progressbar/v3 v3.19.1

@@ -20,11 +20,12 @@ var (
 		"internal/owner":   {"internal/sys", "internal/layout"},
 		"internal/codec":   {"internal/layout"},
 		"internal/leak":    {"internal/sys"},
+		"internal/history": {"internal/sys", "internal/layout"},
 	}
 )
 
-// leakDir is the one package of the module that only tests import.
-const leakDir = "internal/leak"
+// testSupport are the packages of the module that only tests import.
+var testSupport = []string{"internal/leak", "internal/history"}
 
 // mayImport lists what a folder's package may import of the module; ok is false for
 // a folder that has no place in the staircase.
@@ -47,7 +48,7 @@ func mayImport(dir string) (below []string, ok bool) {
 	}
 	below = slices.Clone(steps[:step])
 	for name := range internals {
-		if name != leakDir {
+		if !slices.Contains(testSupport, name) {
 			below = append(below, name)
 		}
 	}
@@ -63,7 +64,7 @@ func staircase(all []source) (found []string) {
 		}
 		s.importsOf(func(at *ast.ImportSpec, p string) {
 			ours, is := strings.CutPrefix(p, modulePath+"/")
-			ofTest := s.isTest() && (ours == s.dir() || ours == leakDir)
+			ofTest := s.isTest() && (ours == s.dir() || slices.Contains(testSupport, ours))
 			if is && !ofTest && !slices.Contains(below, ours) {
 				found = append(found, s.breach(at, "%s imports %s, which does not stand below it: move the code down, "+
 					"or hand in what it needs", s.dir(), ours))

@@ -143,6 +143,7 @@ func TestRules(t *testing.T) {
 		{"staircase", "shm/a.go", `import "` + modulePath + `/ring"`, "shm imports ring"},
 		{"staircase", "internal/codec/a.go", `import "` + modulePath + `/internal/sys"`, "internal/codec imports internal/sys"},
 		{"staircase", "pool/a.go", `import "` + modulePath + `/internal/leak"`, "pool imports internal/leak"},
+		{"staircase", "ring/a.go", `import "` + modulePath + `/internal/history"`, "ring imports internal/history"},
 		{"staircase", "pool/a_test.go", `import ("` + modulePath + `/internal/leak"; "` + modulePath + `/pool")`, ""},
 		{"staircase", "cmd/x/a.go", `import "` + modulePath + `/internal/sys"`, ""},
 		{"staircase", "examples/x/a.go", `import "` + modulePath + `/internal/sys"`, "examples/x imports internal/sys"},

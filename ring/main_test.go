@@ -4,6 +4,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/shmkit/shmkit/internal/history"
 	"github.com/shmkit/shmkit/internal/leak"
 )
 
@@ -11,6 +12,7 @@ import (
 const childEnv = "SHMKIT_RING_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	history.Main(parts)
 	if name := os.Getenv(childEnv); name != "" {
 		runChild(name)
 		os.Exit(0)

@@ -8,11 +8,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/shmkit/shmkit/internal/history"
 	"github.com/shmkit/shmkit/internal/leak"
 	"github.com/shmkit/shmkit/semaphore"
 )
 
 func TestMain(m *testing.M) {
+	history.Main(parts)
 	if os.Getenv(puppetEnv) != "" {
 		os.Exit(puppet())
 	}

@@ -91,6 +91,8 @@ func newHandle(b *body, capacity int64) *Semaphore {
 // before the call; at once, if n is more than the semaphore has in all; and an
 // [ErrCorrupted]. A negative n panics.
 //
+// If the permits come just as ctx ends, it has them for a moment and gives them back; a TryAcquire elsewhere may fail meanwhile.
+//
 // Within one handle those who wait are served in the order in which they came.
 func (s *Semaphore) Acquire(ctx context.Context, n int64) error {
 	mustCount("Acquire", n)

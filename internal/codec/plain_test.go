@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -103,4 +104,22 @@ func TestPlainDoesNotAllocate(t *testing.T) {
 			panic(err)
 		}
 	}))
+}
+
+// FuzzAccept: any bytes of the right length become values in which bools are bools, and nothing else is changed; others are refused.
+func FuzzAccept(f *testing.F) {
+	p := must[plainly](f, kindPlain)
+	f.Add(bytes.Repeat([]byte{0x82}, p.size))
+	f.Add([]byte{1})
+	f.Fuzz(func(t *testing.T, src []byte) {
+		var v, w plainly
+		err := p.Fixed().Accept(layout.Bytes(&v), src)
+		assert.Equal(t, len(src) == p.size, err == nil)
+		assert.Equal(t, err == nil, p.Decode(src, &w, false, nil) == nil)
+		assert.Equal(t, layout.Bytes(&v), layout.Bytes(&w), "two ways to the same")
+		for i, b := range layout.Bytes(&v) {
+			isBool := slices.Contains(p.bools, uintptr(i))
+			assert.True(t, err != nil || b == src[i] && !isBool || isBool && b <= 1, "byte %d", i)
+		}
+	})
 }

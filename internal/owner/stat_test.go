@@ -55,3 +55,21 @@ func TestIDRoundTrip(t *testing.T) {
 	assert.Equal(t, 1<<pidBits-1, id.Pid())
 	assert.Equal(t, "4711@42", newID(4711, 42).String())
 }
+
+// FuzzParseStat: any bytes are refused or are a line with a state, and its number of threads and time of start in their places.
+func FuzzParseStat(f *testing.F) {
+	f.Add(fmt.Appendf(nil, statLine, "a) b", 'S', 3, 99))
+	f.Add([]byte("1 (a) R"))
+	f.Add([]byte(")"))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		s, err := parseStat(line)
+		if err != nil {
+			require.ErrorIs(t, err, errStat)
+			require.Zero(t, s)
+			return
+		}
+		again, err := parseStat(fmt.Appendf(nil, statLine, "x", s.state, s.threads, s.start))
+		require.NoError(t, err)
+		require.Equal(t, s, again)
+	})
+}

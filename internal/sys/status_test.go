@@ -22,3 +22,17 @@ func TestParseStatus(t *testing.T) {
 	_, err := parseStatus([]byte("RssAnon:\tmuch kB\n"))
 	assert.ErrorContains(t, err, `read "RssAnon:\tmuch kB"`)
 }
+
+// FuzzParseStatus: any text is a status or an error, and only a process whose state says so is stopped.
+func FuzzParseStatus(f *testing.F) {
+	f.Add([]byte("State:\tT (stopped)\nTracerPid:\t0\nRssAnon:\t 12 kB\nVmSwap:\t 7 kB\n"))
+	f.Add([]byte("RssAnon:\tmuch kB\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		st, err := parseStatus(text)
+		if err != nil {
+			require.Zero(t, st)
+		} else if st.Stopped {
+			require.Contains(t, string(text), "State:")
+		}
+	})
+}
