@@ -2,6 +2,7 @@ package shmkit_test
 
 import (
 	"go/ast"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -21,11 +22,17 @@ var (
 		"internal/codec":   {"internal/layout"},
 		"internal/leak":    {"internal/sys"},
 		"internal/history": {"internal/sys", "internal/layout"},
+
+		"internal/singlestep":     nil,
+		"internal/explore":        {"internal/layout"}, // its tests: layout itself is built on what explore puts in place of atomics
+		"internal/explore/atomic": {"internal/explore"},
+		"internal/explore/sync":   {"internal/explore"},
 	}
 )
 
-// testSupport are the packages of the module that only tests import.
-var testSupport = []string{"internal/leak", "internal/history"}
+// testSupport are the packages of the module that only tests import. Beside internal/explore lies what is put in place of other
+// packages when scenarios are built: no file imports that as it stands.
+var testSupport = []string{"internal/leak", "internal/history", "internal/singlestep", "internal/explore"}
 
 // mayImport lists what a folder's package may import of the module; ok is false for
 // a folder that has no place in the staircase.
@@ -48,7 +55,7 @@ func mayImport(dir string) (below []string, ok bool) {
 	}
 	below = slices.Clone(steps[:step])
 	for name := range internals {
-		if !slices.Contains(testSupport, name) {
+		if !slices.Contains(testSupport, name) && path.Dir(name) != "internal/explore" {
 			below = append(below, name)
 		}
 	}
@@ -64,7 +71,7 @@ func staircase(all []source) (found []string) {
 		}
 		s.importsOf(func(at *ast.ImportSpec, p string) {
 			ours, is := strings.CutPrefix(p, modulePath+"/")
-			ofTest := s.isTest() && (ours == s.dir() || slices.Contains(testSupport, ours))
+			ofTest := s.isTest() && (ours == s.dir() || slices.Contains(testSupport, ours) || s.dir() == path.Dir(ours))
 			if is && !ofTest && !slices.Contains(below, ours) {
 				found = append(found, s.breach(at, "%s imports %s, which does not stand below it: move the code down, "+
 					"or hand in what it needs", s.dir(), ours))
@@ -95,6 +102,10 @@ var (
 		"process": "they look at a child as the kernel does: its group, its limits, its signals",
 		"pool":    "they end workers as nobody but the kernel can: by any signal, at any time",
 	}
+	// systemCallPackages are for tests alone, and so no part of what internal/sys is for.
+	systemCallPackages = map[string]string{
+		"internal/singlestep": "it traces threads, which nothing that is shipped does",
+	}
 )
 
 func isUnsafe(p string) bool { return p == "unsafe" }
@@ -109,7 +120,7 @@ func isSystemCalls(p string) bool { return p == "syscall" || strings.HasPrefix(p
 
 func systemCalls(all []source) []string {
 	return forbid(all, isSystemCalls, func(s source) bool {
-		return s.dir() == "internal/sys" || s.isTest() && systemCallTests[s.dir()] != ""
+		return s.dir() == "internal/sys" || systemCallPackages[s.dir()] != "" || s.isTest() && systemCallTests[s.dir()] != ""
 	}, "system calls are made in internal/sys: add a function there")
 }
 
@@ -121,6 +132,9 @@ func TestExemptions(t *testing.T) {
 	}
 	for dir := range systemCallTests {
 		assert.True(t, imports(all, dir, isSystemCalls), "no test in %s makes system calls any more: take it off the list", dir)
+	}
+	for dir := range systemCallPackages {
+		assert.Contains(t, testSupport, dir)
 	}
 }
 

@@ -40,6 +40,7 @@ type batch struct {
 	began   time.Time // when this batch was taken; zero if it is not measured
 	helped  time.Time // when it was last time to look at the others' batches
 	takes   int       // since
+	more    bool      // what was stolen last was not all there was
 }
 
 func newBatch() batch { return batch{limit: 1} }
@@ -65,6 +66,9 @@ func (w *worker) take() bool {
 	if b.takes++; b.takes == helpTakes || b.began.Sub(b.helped) > helpEvery {
 		b.helped, b.takes = b.began, 0
 		if w.steal() {
+			if b.more {
+				w.crowd.call()
+			}
 			return true
 		}
 	}
@@ -78,7 +82,7 @@ func (w *worker) take() bool {
 			continue // cells of a later lap: head has moved on since
 		}
 		b.measure(n > 1)
-		b.next, b.n = 0, min(n, b.limit)
+		b.next, b.n, b.more = 0, min(n, b.limit), false
 		w.show()
 		if w.mem.ready.Take(pos, b.n) { // a full fence: who sees the new head sees the batch
 			return true
@@ -119,17 +123,15 @@ func (b *batch) measure(again bool) {
 }
 
 // steal takes a task over that another worker has in its batch and has not begun, the last of
-// several. It reports whether there was one; it is claimed like any other.
+// several. It reports whether there was one; it is claimed like any other. If there are more, the caller calls the next worker once it is
+// in no set itself: before that the call would be left out because of it, or wake it.
 func (w *worker) steal() bool {
 	for k := range w.mem.workers {
 		if k == w.index {
 			continue
 		}
 		if i, more, ok := w.mem.waiting(&w.mem.workers[k]); ok {
-			w.batch.slots[0], w.batch.next, w.batch.n, w.batch.began = i, 0, 1, time.Time{}
-			if more {
-				w.crowd.call()
-			}
+			w.batch.slots[0], w.batch.next, w.batch.n, w.batch.began, w.batch.more = i, 0, 1, time.Time{}, more
 			return true
 		}
 	}

@@ -92,7 +92,7 @@ func TestBatchIsShown(t *testing.T) {
 	})
 }
 
-// A worker without work takes the last of another's batch, and calls one more if there is more;
+// A worker without work takes the last of another's batch, and knows whether there is more;
 // the first it leaves to the owner, who goes past what is gone.
 func TestSteal(t *testing.T) {
 	m := heapTable(t, 16, 3)
@@ -103,20 +103,16 @@ func TestSteal(t *testing.T) {
 	require.True(t, owner.take())
 
 	for _, want := range []uint32{8, 7} {
-		set(m.ctl.idle.sleepers[:], 2)
-		calls := m.workers[2].wake.Load()
 		require.True(t, thief.steal())
+		require.True(t, thief.batch.more)
 		i, ok := thief.batch.pop(thief.area)
 		require.True(t, ok)
 		require.Equal(t, want, i)
 		require.True(t, thief.claim(i))
-		require.EqualValues(t, calls+1, m.workers[2].wake.Load(), "there is more")
 		require.Empty(t, m.shown(1), "what is stolen is begun at once")
 	}
-	set(m.ctl.idle.sleepers[:], 2)
-	calls := m.workers[2].wake.Load()
 	require.True(t, thief.steal())
-	require.Equal(t, calls, m.workers[2].wake.Load(), "there is no more")
+	require.False(t, thief.batch.more)
 	require.True(t, thief.claim(6))
 	require.False(t, thief.steal(), "the first is the owner's")
 
@@ -307,5 +303,33 @@ func TestThiefCallsForTheRest(t *testing.T) {
 		set(w.crowd.idle.sleepers[:], 1)
 		w.leave(w.crowd.idle.spinners[:], true)
 		require.Equal(t, want, m.workers[1].wake.Load(), "stolen: %v", stolen)
+	}
+}
+
+// Who steals while it spins, naps, goes to sleep or is about to take calls one more if it leaves tasks in that batch: not before it has left
+// its set, or the call would be left out on its account, or wake it itself.
+func TestThiefCallsForTheRestOfTheBatch(t *testing.T) {
+	for name, idle := range map[string]func(*worker) bool{
+		"spin":  (*worker).spin,
+		"sleep": func(w *worker) bool { w.sleep(); return !w.batch.empty() },
+		"help":  func(w *worker) bool { w.batch.takes = helpTakes - 1; return w.take() },
+		"nap": func(w *worker) bool {
+			w.idling.since = time.Now().Add(-time.Hour) // tasks come slowly: it looks after its nap
+			return w.nap()
+		},
+	} {
+		for taken, want := range map[int]uint32{2: 0, 3: 1} {
+			t.Run(fmt.Sprintf("%s/taken=%d", name, taken), func(t *testing.T) {
+				m := heapTable(t, 16, 3)
+				owner, thief := m.newWorker(0), m.newWorker(1)
+				owner.batch.limit, thief.idling.spinners = taken, 1
+				m.offer(t, m.ready.Producer(0), 1, upTo(taken)...)
+				require.True(t, owner.take())
+				set(m.ctl.idle.sleepers[:], 2)
+				require.True(t, idle(thief))
+				require.Equal(t, []uint32{uint32(taken - 1)}, thief.batch.slots[:thief.batch.n])
+				require.Equal(t, want, m.workers[2].wake.Load())
+			})
+		}
 	}
 }

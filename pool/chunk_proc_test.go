@@ -242,6 +242,23 @@ func TestChunkBreak(t *testing.T) {
 	require.Zero(t, p.Stats().Deaths)
 }
 
+// What a Map that is left was about to send again, because it stood behind an item that failed, counts as cancelled.
+func TestChunkBreakIsCounted(t *testing.T) {
+	p := start(t, Options{Workers: 2})
+	for n := range 50 {
+		got := 0
+		for range evens.Map(t.Context(), p, numbers(10_000)) {
+			if got++; got == 100*n+1 {
+				break
+			}
+		}
+	}
+	requireNoBlocks(t, p)
+	eventually(t, "nothing is outstanding", func() bool { return p.Stats().Outstanding == 0 })
+	s := p.Stats()
+	require.Equal(t, s.Accepted, s.Succeeded+s.Failed+s.Cancelled, "%v", s)
+}
+
 // When the pool ends, a Map says so for each item that has no result.
 func TestChunkTerminate(t *testing.T) {
 	p, err := New(Options{Workers: 2})

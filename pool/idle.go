@@ -82,7 +82,7 @@ func (w *worker) leave(bitmap bitmap, found bool) {
 	}
 	var two [2]uint32
 	_, n := w.mem.ready.Peek(two[:])
-	if n == 2 || n == 1 && !w.batch.empty() { // it has stolen one, and leaves that one to others
+	if n == 2 || !w.batch.empty() && (n == 1 || w.batch.more) { // it has stolen one, and leaves those to others
 		w.crowd.call()
 	}
 }

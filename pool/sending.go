@@ -122,6 +122,11 @@ func (m *mapping[In, Out]) sendFirst(i uint32, err error) {
 		c.sent = false
 		m.inFlight.Add(-1)
 	default:
+		if isDone(m.ctx) {
+			m.forgo(c, &m.p.cancelled)
+		} else {
+			m.forgo(c, &m.p.failed)
+		}
 		c.err = err
 		m.ended()
 	}

@@ -25,6 +25,7 @@ func (m *mapping[In, Out]) stop() {
 	m.unwatch()
 	m.abandon()
 	m.mu.Lock()
+	m.settle() // what chunks leave over is not sent again
 	chunks, blocks := m.chunks, m.blocks
 	m.blocks, m.chunks = nil, nil
 	m.mu.Unlock()
@@ -32,9 +33,19 @@ func (m *mapping[In, Out]) stop() {
 		if c.owned && m.isNewest(c.home) {
 			blocks = append(blocks, c.block)
 		}
+		if !c.sent {
+			m.forgo(c, &m.p.cancelled)
+		}
 		m.drop(c)
 	}
 	m.giveUp(blocks)
+}
+
+// forgo counts, by what they have come to, those items of a chunk that is not sent which were accepted with another.
+func (m *mapping[In, Out]) forgo(c *chunk[In, Out], ends *uint64) {
+	m.p.mu.Lock()
+	defer m.p.mu.Unlock()
+	*ends += uint64(len(c.in) - c.fresh)
 }
 
 // drop ends a chunk whose result nobody will see. What it was given by reference, or refers to, is freed.

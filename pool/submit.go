@@ -216,11 +216,12 @@ func (p *Pool) publish(pr *promise, i uint32, out []byte) {
 func (p *Pool) enqueue(i uint32) {
 	e := &p.entries[i]
 	word := &p.mem.slots[i].word
-	sys.ReleaseStore64(word, uint64(makeWord(queued, 0, e.gen))) // hands the slot over; pairs with the CAS in worker.claim
+	// One store hands the slot over; pairs with the CAS in worker.claim. A worker that has an old hint may claim it at once.
 	if e.ahead {
-		word.Store(uint64(makeWord(queued, 0, e.gen))) // again, as the full fence that hint needs
+		word.Store(uint64(makeWord(queued, 0, e.gen))) // the full fence that hint needs
 		p.hint(i)
 	} else {
+		sys.ReleaseStore64(word, uint64(makeWord(queued, 0, e.gen)))
 		p.push(i)
 	}
 	p.waking = p.crowd.call() || p.waking

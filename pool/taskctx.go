@@ -28,6 +28,7 @@ func (o order) slot() uint32                   { return uint32(o >> 44) }
 func (o order) gen() uint64                    { return uint64(o) >> 4 & maxGeneration }
 func (o order) reason() uint32                 { return uint32(o & 15) }
 func (o order) withReason(reason uint32) order { return o&^15 | order(reason) }
+func (o order) ends() bool                     { return o.reason() != 0 && o.reason() != reasonYield }
 
 // contextError returns the error for a reason, nil for none.
 func contextError(reason uint32) error {
@@ -49,20 +50,28 @@ func reasonFor(err error) uint64 {
 }
 
 // order tells the worker that runs the task in slot i that its context has ended, or what else
-// the reason says. The caller holds mu. It is a message to one task: the next overwrites it.
+// the reason says. The caller holds mu. It is a message to one task: the next task's overwrites it.
 func (p *Pool) order(i uint32, w word, reason uint64) {
 	if w.state() != running {
 		return
 	}
 	for _, m := range p.members {
 		if m.incarnation == w.worker() {
-			area := &p.mem.workers[m.index]
-			area.cancel.Store(uint64(makeOrder(i, w.gen(), reason))) // pairs with the load in contexts.reason
-			area.cancelSeq.Add(1)                                    // pairs with the load in contexts.watch
-			sys.FutexWake(&area.cancelSeq, 1)
+			p.mem.workers[m.index].order(makeOrder(i, w.gen(), reason))
 			return
 		}
 	}
+}
+
+// order is Pool.order, to the worker itself. A context that has ended stays so: a wish for what there is of a chunk does not take that
+// back, nor does another end change why.
+func (area *workerArea) order(o order) {
+	if said := order(area.cancel.Load()); said.withReason(0) == o.withReason(0) && said.ends() {
+		return
+	}
+	area.cancel.Store(uint64(o)) // pairs with the load in contexts.reason
+	area.cancelSeq.Add(1)        // pairs with the load in contexts.watch
+	sys.FutexWake(&area.cancelSeq, 1)
 }
 
 // A taskContext is the context of one task in a worker. All that it holds is the task's number,
@@ -135,7 +144,7 @@ func (c *contexts) reason(number int) uint32 {
 	if c.running.Load() != uint64(number)+1 {                       // task may have been another's
 		return reasonCanceled
 	}
-	if said.withReason(0) == task && said.reason() != reasonYield {
+	if said.withReason(0) == task && said.ends() {
 		return said.reason()
 	}
 	return 0

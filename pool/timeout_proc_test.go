@@ -22,6 +22,21 @@ var (
 		return x * x, nil
 	})
 
+	// mistrustful does likewise, and looks for a while whether it has really ended: while a Map's consumer waits, it asks for what there
+	// is of the chunk every 50 ms.
+	mistrustful = Func("mistrustful", func(ctx context.Context, x int) (int, error) {
+		if x < 0 {
+			<-ctx.Done()
+			for over := time.Now().Add(150 * time.Millisecond); time.Now().Before(over); {
+				if ctx.Err() == nil {
+					return x, nil
+				}
+			}
+			return 0, ctx.Err()
+		}
+		return x * x, nil
+	})
+
 	// stubborn goes on for ever if x is negative.
 	stubborn = Func("stubborn", func(_ context.Context, x int) (int, error) {
 		for x < 0 {
@@ -94,9 +109,13 @@ func TestTimeoutOfItems(t *testing.T) {
 			xs[i] = -1
 		}
 	}
-	for name, f := range map[string]*Function[int, int]{"listens": patient, "goes on": stubborn} {
+	for name, f := range map[string]*Function[int, int]{"listens": patient, "listens twice": mistrustful, "goes on": stubborn} {
 		t.Run(name, func(t *testing.T) {
-			p := start(t, Options{Workers: 2, Grace: soon})
+			grace := soon
+			if f == mistrustful {
+				grace = watchdog
+			}
+			p := start(t, Options{Workers: 2, Grace: grace})
 			i := 0
 			for y, err := range f.With(Timeout(25*soon)).Map(t.Context(), p, slices.Values(xs)) {
 				if xs[i] < 0 {
@@ -108,7 +127,7 @@ func TestTimeoutOfItems(t *testing.T) {
 				i++
 			}
 			require.Equal(t, len(xs), i)
-			if name == "listens" {
+			if f != stubborn {
 				require.Zero(t, p.Stats().Deaths)
 			}
 		})

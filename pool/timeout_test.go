@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/shmkit/shmkit/internal/layout"
 )
 
 // A short timeout does not wait for the look that is due for a long one.
@@ -35,4 +37,21 @@ func TestShortTimeoutBesideLong(t *testing.T) {
 		defer p.mu.Unlock()
 		require.False(t, p.ticking)
 	})
+}
+
+// A context that has ended stays so, and for the same reason, whatever else the worker is told of its task. The next task begins anew.
+func TestEndedContextStaysEnded(t *testing.T) {
+	m := heapTable(t, 2, 1)
+	area := &m.workers[0]
+	c := newContexts(m.bytes, area)
+	for gen, first := range []uint64{reasonDeadline, reasonCanceled} {
+		ctx := c.begin(1, uint64(gen))
+		number := layout.Offset(m.bytes, ctx.number)
+		area.order(makeOrder(1, uint64(gen), reasonYield))
+		require.Zero(t, c.reason(number))
+		for _, reason := range []uint64{first, reasonYield, reasonCanceled, reasonDeadline} {
+			area.order(makeOrder(1, uint64(gen), reason))
+			require.EqualValues(t, first, c.reason(number))
+		}
+	}
 }

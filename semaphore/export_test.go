@@ -41,3 +41,19 @@ func (e Eventcount) Clear(w uint32) { e.clear(w) }
 
 // BodyType is the type of a semaphore in shared memory.
 var BodyType = reflect.TypeFor[body]()
+
+// AcquireHere is Acquire on a handle on which nobody waits and that has not enough permits, with all that the server does for it done by
+// the calling goroutine: a test steps through it.
+func (s *Semaphore) AcquireHere(n int64) {
+	q := &s.queue
+	w := &waiter{on: s.eventcount(n), served: make(chan struct{}), try: func() bool {
+		ok, _ := s.take(n)
+		return ok
+	}}
+	q.mu.Lock()
+	w.place = q.queue.PushBack(w)
+	q.waiters.Add(1)
+	q.serving = true
+	q.mu.Unlock()
+	q.serve()
+}

@@ -1,0 +1,146 @@
+//go:build linux && (amd64 || arm64)
+
+package explore_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// atOnce is how many builds and explorations run side by side.
+const atOnce = 2
+
+var slots = make(chan struct{}, atOnce)
+
+// inTurn runs the rest of t beside others, as many as there are slots.
+func inTurn(t *testing.T) {
+	t.Parallel()
+	slots <- struct{}{}
+	t.Cleanup(func() { <-slots })
+}
+
+// brief says that only a part is to be done.
+func brief() bool { return testing.Short() || detectsRaces }
+
+// TestShipped explores the algorithms as they are.
+func TestShipped(t *testing.T) {
+	for _, pkg := range explored {
+		if brief() && pkg != "semaphore" {
+			continue
+		}
+		t.Run(pkg, func(t *testing.T) {
+			inTurn(t)
+			out, err := output(t, build(t, pkg), "-test.v", "-test.run=^TestExplore")
+			require.NoError(t, err, out)
+			for line := range strings.Lines(out) {
+				if _, what, ok := strings.Cut(line, "explore: "); ok {
+					t.Log(strings.TrimSpace(what))
+				}
+			}
+		})
+	}
+}
+
+// A mutant is the module with a planted bug.
+type mutant struct {
+	name   string
+	pkg    string
+	change change
+	run    string // the scenarios that find it
+	want   string // and what they call it
+}
+
+var mutants = []mutant{
+	// Lost wake-ups.
+	{"waitqueue looks before it announces itself", "semaphore", change{file: "semaphore/waitqueue.go",
+		old: "ticket := first.on.Announce()\n\t\tif !q.commit(first) {\n\t\t\tcontinue\n\t\t}",
+		new: "if !q.commit(first) {\n\t\t\tcontinue\n\t\t}\n\t\tticket := first.on.Announce()"},
+		"TestExploreSemaphore$", "lost wake-up"},
+	{"eventcount does not advance", "semaphore", change{file: "semaphore/eventcount.go",
+		old: "next := (w + bump) &^ unset", new: "next := w &^ unset"},
+		"TestExploreEventcount$", "lost wake-up"},
+	{"eventcount clears its mark and wakes nobody", "semaphore", change{file: "semaphore/eventcount.go",
+		old: "&^waiting) {\n\t\tsys.FutexWake(e.word, sys.All)\n\t}", new: "&^waiting) {\n\t}"},
+		"TestExploreEventcount$|TestExploreTwoWakers", "lost wake-up"},
+	{"waitqueue keeps an unused wake-up", "semaphore", change{file: "semaphore/waitqueue.go",
+		old: "if unused {", new: "if false && unused {"},
+		"TestExploreLeave", "lost wake-up"},
+	{"worker looks for work before it says that it sleeps", "pool", change{file: "pool/idle.go",
+		old: "set(idle.sleepers[:], w.index) // a full fence; pairs with the look in crowd.call\n\tif w.mem.ready.Empty() && !w.steal() && !w.unwanted() {",
+		new: "empty := w.mem.ready.Empty() && !w.steal() && !w.unwanted()\n\tset(idle.sleepers[:], w.index)\n\tif empty {"},
+		"TestExplorePool/one", "lost wake-up"},
+	{"worker does not fence its last report", "pool", change{file: "pool/serve.go",
+		old: "w.area.batch[0].Store(0) // a full fence between the last report and the look at the bell\n", new: "\n"},
+		"TestExplorePool/one", "lost wake-up"},
+
+	// Double claims.
+	{"hints are taken by a store", "ring", change{file: "ring/hints.go",
+		old: "return h.head.head.CompareAndSwap(pos, pos+uint64(n))", new: "h.head.head.Store(pos + uint64(n))\n\treturn true"},
+		"TestExploreHints", "double claim"},
+	{"tasks are claimed by a store", "pool", change{file: "pool/serve.go",
+		old: "if !s.word.CompareAndSwap(uint64(was), uint64(makeWord(running, w.incarnation, w.gen))) {\n\t\treturn false\n\t}",
+		new: "s.word.Store(uint64(makeWord(running, w.incarnation, w.gen)))"},
+		"TestExplorePool/batches", "double claim"},
+	{"a task is published twice", "pool", change{file: "pool/submit.go",
+		old: "\tif e.ahead {\n\t\tword.Store(", new: "\tsys.ReleaseStore64(word, uint64(makeWord(queued, 0, e.gen)))\n\tif e.ahead {\n\t\tword.Store("},
+		"TestExploreCancel/by_the", "double claim"},
+
+	// ABA.
+	{"a block's generation is not raised", "shm", change{file: "shm/arena_layout.go",
+		old: "return makeBlockWord(s, h, w.gen()+1)", new: "return makeBlockWord(s, h, w.gen())"},
+		"TestExploreLateFree", "not freed"},
+	{"a slot's generation is not raised", "pool", change{file: "pool/submit.go",
+		old: "(e.gen+1)&maxGeneration", new: "(e.gen)&maxGeneration"},
+		"TestExploreCancel/by_the", "1 ended by 0 deaths"},
+
+	// Published before it is written.
+	{"a record's header before its payload", "ring", change{file: "ring/spsc_producer.go",
+		old: "copy(p.data[at+wordSize:end], b)\n\tsys.ReleaseStore64(&p.words[uint(at)/wordSize], uint64(payload(len(b), 0))) // as in Commit",
+		new: "sys.ReleaseStore64(&p.words[uint(at)/wordSize], uint64(payload(len(b), 0)))\n\tcopy(p.data[at+wordSize:end], b)"},
+		"TestExploreSPSC$", "torn record"},
+	{"a record without a 0 behind it", "ring", change{file: "ring/spsc_producer.go",
+		old: "if p.zero != p.at {\n\t\tp.endWith0()\n\t}\n\t// Hands", new: "// Hands"},
+		"TestExploreSPSC", "wrong end"},
+	{"a hint before its slot", "pool", change{file: "pool/submit.go",
+		old: "sys.ReleaseStore64(word, uint64(makeWord(queued, 0, e.gen)))\n\t\tp.push(i)",
+		new: "p.push(i)\n\t\tsys.ReleaseStore64(word, uint64(makeWord(queued, 0, e.gen)))"},
+		"TestExplorePool/one", "lost wake-up"},
+
+	// What a dead process has left.
+	{"a dead worker's hints are not pushed again", "pool", change{file: "pool/submit.go",
+		old: "state() == queued {\n\t\t\tp.hint(uint32(i))", new: "state() == doomed {\n\t\t\tp.hint(uint32(i))"},
+		"TestExploreSuccessor|TestExplorePool/a_worker_crashes$", "lost wake-up"},
+	{"a consumer that releases a part does not say where that is", "ring", change{file: "ring/spsc_consumer.go",
+		old: "\tif c.head != c.run {\n", new: "\tif c.head != c.run && pos > c.run+40 {\n"},
+		"TestExploreSPSCConsumerCrashes", "received"},
+
+	// Late holders.
+	{"a late holder frees by a store", "shm", change{file: "shm/arena_span.go",
+		old: "if !word.CompareAndSwap(b.Word, uint64(blockWord(b.Word).next(blockFree, 0))) {\n\t\treturn false\n\t}\n\ta.records",
+		new: "word.Store(uint64(blockWord(b.Word).next(blockFree, 0)))\n\ta.records"},
+		"TestExploreLateFree", "late free"},
+}
+
+// TestMutants plants bugs, each of which must be found.
+func TestMutants(t *testing.T) {
+	for _, m := range mutants {
+		if brief() && m.pkg != "semaphore" {
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) {
+			inTurn(t)
+			out, err := output(t, build(t, m.pkg, m.change), "-test.failfast", "-test.run="+m.run)
+			require.Error(t, err, "not found:\n%s", out)
+			i := strings.Index(out, "FOUND ")
+			require.GreaterOrEqual(t, i, 0, "it fails otherwise:\n%s", out)
+			finding, trace, _ := strings.Cut(out[i:], "\n")
+			require.Contains(t, finding, m.want, out)
+			t.Log(finding)
+			_, again, _ := strings.Cut(trace, "; the same: ")
+			again, _, _ = strings.Cut(again, "\n")
+			require.NotContains(t, again, "=walk", "it was found by luck")
+		})
+	}
+}

@@ -1,0 +1,279 @@
+//go:build explore
+
+package semaphore
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/shmkit/shmkit/internal/explore"
+	"github.com/shmkit/shmkit/internal/layout"
+)
+
+// What these scenarios are for, and how they are run, says package explore.
+
+// A till is some tokens in shared memory, and the eventcount of those who wait for one.
+type till struct {
+	ec     Eventcount
+	tokens *atomic.Int64
+}
+
+func newTill(w *explore.World) till {
+	mem := layout.SliceBytes(make([]uint64, 8))
+	w.Share("till", mem)
+	ec, err := EventcountAt(mem)
+	if err != nil {
+		panic(err)
+	}
+	return till{ec, layout.MustAt[atomic.Int64](mem, 8)}
+}
+
+func (t till) take() bool {
+	for {
+		n := t.tokens.Load()
+		if n == 0 {
+			return false
+		}
+		if t.tokens.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+}
+
+// wait takes a token as the eventcount's documentation says; hopeless is asked whether there may be none any more.
+func (t till) wait(hopeless func() bool) (ok bool) {
+	for {
+		explore.Forget()
+		if t.take() {
+			return true
+		}
+		ticket := t.ec.Announce()
+		if t.take() {
+			return true
+		}
+		if hopeless() {
+			explore.Observe(1)
+			return false
+		}
+		t.ec.Sleep(ticket, Step)
+	}
+}
+
+func never() bool { return false }
+
+// Two wait for a token each, one gives two: each wakes one, or one wakes all.
+func TestExploreEventcount(t *testing.T) {
+	for name, give := range map[string]func(till){
+		"one by one": func(t till) {
+			for range 2 {
+				t.tokens.Add(1)
+				t.ec.Notify(1)
+			}
+		},
+		"all at once": func(t till) {
+			t.tokens.Add(2)
+			t.ec.NotifyAll()
+		},
+		"two at once": func(t till) {
+			t.tokens.Add(2)
+			t.ec.Notify(2)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			explore.Run(t, explore.Scenario{Name: "semaphore.Eventcount, " + name, Walks: 300, New: func(w *explore.World) {
+				t := newTill(w)
+				w.Go("waker", func() { give(t) })
+				for i := range 2 {
+					w.Go(fmt.Sprint("waiter", i), func() { t.wait(never) })
+				}
+				w.Check(func() error { return none(t) })
+			}})
+		})
+	}
+}
+
+func none(t till) error {
+	if n := t.tokens.Load(); n != 0 {
+		return fmt.Errorf("%d tokens are left", n)
+	}
+	return nil
+}
+
+// Two wakers and one who waits for both, so that a waker finds the other at each of its steps.
+func TestExploreTwoWakers(t *testing.T) {
+	explore.Run(t, explore.Scenario{Name: "semaphore.Eventcount, two wakers", Walks: 300, New: func(w *explore.World) {
+		t := newTill(w)
+		w.Go("notifies one", func() { t.tokens.Add(1); t.ec.Notify(1) })
+		w.Go("notifies all", func() { t.tokens.Add(1); t.ec.NotifyAll() })
+		w.Go("waiter", func() { t.wait(never); t.wait(never) })
+		w.Check(func() error { return none(t) })
+	}})
+}
+
+// A waiter crashes, perhaps with the wake-up that was meant for one of two; or the waker does, perhaps before it has woken anybody.
+// Who is left looks for itself after its step.
+func TestExploreEventcountCrashes(t *testing.T) {
+	t.Run("waiter", func(t *testing.T) {
+		explore.Run(t, explore.Scenario{Name: "semaphore.Eventcount, waiter crashes", Crashes: 1, New: func(w *explore.World) {
+			t := newTill(w)
+			w.GoMortal("mortal", func() { t.wait(never) })
+			w.Go("waiter", func() { t.wait(never) })
+			w.Go("waker", func() {
+				for range 2 {
+					t.tokens.Add(1)
+					t.ec.Notify(1)
+				}
+			})
+		}})
+	})
+	t.Run("waker", func(t *testing.T) {
+		explore.Run(t, explore.Scenario{Name: "semaphore.Eventcount, waker crashes", Crashes: 1, New: func(w *explore.World) {
+			t := newTill(w)
+			waker := w.GoMortal("waker", func() {
+				t.tokens.Add(2)
+				t.ec.NotifyAll()
+			})
+			for i := range 2 {
+				w.Go(fmt.Sprint("waiter", i), func() { t.wait(waker.Crashed) })
+			}
+			w.Check(func() error {
+				if waker.Crashed() {
+					return nil
+				}
+				return none(t)
+			})
+		}})
+	})
+}
+
+// handles makes a semaphore with permits of which taken are taken, and handles on it: each is a process's own.
+func handles(w *explore.World, permits, taken int64, n int) []*Semaphore {
+	mem := layout.SliceBytes(make([]uint64, Size/8))
+	all := make([]*Semaphore, n)
+	first, err := NewAt(mem, permits)
+	if err != nil {
+		panic(err)
+	}
+	all[0] = first
+	for i := range all {
+		if i > 0 {
+			if all[i], err = Attach(mem); err != nil {
+				panic(err)
+			}
+		}
+		all[i].queue.bits = 1 << i
+	}
+	all[0].body.free.Store(permits - taken)
+	w.Share("semaphore", mem)
+	return all
+}
+
+// acquire is Acquire by a goroutine that is its handle's server itself.
+func acquire(s *Semaphore, n int64) {
+	if s.TryAcquire(n) {
+		return
+	}
+	w := enqueue(s, n)
+	s.queue.serve()
+	select {
+	case <-w.served:
+	default:
+		explore.Fail("not served", "the server has ended before its waiter was served")
+	}
+}
+
+// enqueue joins the queue of a handle whose server is started by the caller.
+func enqueue(s *Semaphore, n int64) *waiter {
+	s.queue.serving = true
+	w := &waiter{on: s.eventcount(n), served: make(chan struct{}), try: func() bool {
+		ok, err := s.take(n)
+		if err != nil {
+			explore.Fail("corrupted", "%v", err)
+		}
+		return ok
+	}}
+	s.queue.join(w)
+	return w
+}
+
+// Three processes hold something at most two, or one, at a time.
+func TestExploreSemaphore(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		permits int64
+		takes   []int64
+		delays  int
+	}{
+		{"mutex of two", 1, []int64{1, 1}, 0},
+		{"mutex of three", 1, []int64{1, 1, 1}, 2},
+		{"two of three", 2, []int64{1, 1, 1}, 2},
+		{"one asks for all", 2, []int64{2, 1}, 0},
+		{"two ask for all", 2, []int64{2, 2, 1}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			explore.Run(t, explore.Scenario{Name: "semaphore.Semaphore, " + tt.name, Delays: tt.delays, Walks: 300, New: func(w *explore.World) {
+				all := handles(w, tt.permits, 0, len(tt.takes))
+				held := int64(0) // what a process holds is told by where it stands
+				for i, n := range tt.takes {
+					w.Go(fmt.Sprintf("process%d", i), func() {
+						acquire(all[i], n)
+						if held += n; held > tt.permits {
+							explore.Fail("too many", "%d of %d permits are held", held, tt.permits)
+						}
+						explore.Step()
+						held -= n
+						all[i].Release(n)
+					})
+				}
+				w.Check(func() error {
+					if v := all[0].Value(); v != tt.permits {
+						return fmt.Errorf("%d of %d permits are free at the end", v, tt.permits)
+					}
+					return nil
+				})
+			}})
+		})
+	}
+}
+
+// One who waits crashes, perhaps with the wake-up, or with the permit. The other gets the second one.
+func TestExploreSemaphoreCrash(t *testing.T) {
+	explore.Run(t, explore.Scenario{Name: "semaphore.Semaphore, waiter crashes", Crashes: 1, Delays: 3, New: func(w *explore.World) {
+		all := handles(w, 2, 2, 3)
+		w.GoMortal("mortal", func() { acquire(all[0], 1) })
+		w.Go("waiter", func() { acquire(all[1], 1) })
+		w.Go("releaser", func() { all[2].Release(1); all[2].Release(1) })
+	}})
+}
+
+// The first waiter of a handle leaves while the server sleeps for it, or is woken: the wake-up is passed on, to who waits on another
+// handle or for something else.
+func TestExploreLeave(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		n    [2]int64
+	}{{"another handle", [2]int64{1, 0}}, {"something else", [2]int64{2, 1}}} {
+		t.Run(tt.name, func(t *testing.T) {
+			explore.Run(t, explore.Scenario{Name: "semaphore.Semaphore, waiter leaves, " + tt.name, Delays: 3, New: func(w *explore.World) {
+				all := handles(w, 2, 2, 3)
+				first := enqueue(all[0], tt.n[0])
+				if tt.n[1] > 0 {
+					enqueue(all[0], tt.n[1])
+				}
+				w.Go("server", func() { all[0].queue.serve() })
+				w.Go("leaver", func() {
+					if all[0].queue.leave(first) {
+						all[0].Release(tt.n[0]) // it was served
+					}
+				})
+				w.Go("waiter", func() {
+					if tt.n[1] == 0 {
+						acquire(all[1], 1)
+					}
+				})
+				w.Go("releaser", func() { all[2].Release(1) })
+			}})
+		})
+	}
+}
