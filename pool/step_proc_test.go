@@ -64,39 +64,32 @@ var (
 	})
 )
 
-func init() {
-	hauls["stepped: free"] = func(_ context.Context, in freight, out *haulage) error {
-		halt(walkBegins)
-		in.Own.B.Release()
-		halt(walkEnds)
-		return nil
-	}
-	hauls["stepped: return"] = func(_ context.Context, in freight, out *haulage) error {
-		halt(walkBegins)
-		out.B = in.Own.B
-		return nil
-	}
-	hauls["stepped: make"] = func(ctx context.Context, in freight, out *haulage) error {
-		halt(walkBegins)
-		out.B2 = must(NewBlock[uint64](ctx, nil, stepWords))
-		return nil
-	}
-	hauls["stepped: make and free"] = func(ctx context.Context, in freight, out *haulage) error {
-		halt(walkBegins)
-		must(NewBlock[uint64](ctx, nil, stepWords)).Release()
-		out.B = in.Own.B
-		return nil
-	}
-	hauls["stepped: freeze"] = func(_ context.Context, in freight, out *haulage) error {
-		halt(walkBegins)
-		out.Lent.F = in.Own.B.Freeze()
-		return nil
-	}
-	hauls["stepped: end"] = func(context.Context, freight, *haulage) error {
-		halt(walkEnds)
-		return nil
-	}
+// A load is what a stepped task that deals with blocks gets, and returns.
+type load struct {
+	How string
+	B   *Block[uint64]
+	F   *Frozen[uint64]
 }
+
+var haltsWithBlocks = Func("halts with blocks", func(ctx context.Context, in load) (out load, err error) {
+	if in.How != "warm" {
+		halt(walkBegins)
+	}
+	switch in.How {
+	case "free":
+		in.B.Release()
+	case "return":
+		out.B = in.B
+	case "make":
+		out.B = must(NewBlock[uint64](ctx, nil, stepWords))
+	case "make and free", "warm":
+		must(NewBlock[uint64](ctx, nil, stepWords)).Release()
+		out.B = in.B
+	case "freeze":
+		out.F = in.B.Freeze()
+	}
+	return out, nil
+})
 
 const stepWords = 200 // of a block
 
@@ -180,31 +173,24 @@ func (s *scene) callWithBytes(command int) {
 	task(s, f, err)(func(got []byte) bool { return bytes.Equal(b, got) })
 }
 
-func (s *scene) haul(how string) {
-	in := freight{How: how}
-	if how != "stepped: end" {
-		in.Own.B = newWords(s.t, s.p, stepWords)
-	}
-	f, err := haul.Go(s.t.Context(), s.p, in)
-	task(s, f, err)(func(out haulage) bool {
-		for _, b := range []*Block[uint64]{out.B, out.B2} {
-			if b != nil {
-				b.Release()
-			}
+func (s *scene) callWithBlocks(how string) {
+	f, err := haltsWithBlocks.Go(s.t.Context(), s.p, load{How: how, B: newWords(s.t, s.p, stepWords)})
+	task(s, f, err)(func(out load) bool {
+		if out.B != nil {
+			out.B.Release()
 		}
-		if out.Lent.F != nil {
-			out.Lent.F.Release()
+		if out.F != nil {
+			out.F.Release()
 		}
 		return true
 	})
 }
 
-// hauling is the variant in which a task deals with blocks in this way.
-func hauling(how string) variant {
+// dealing is the variant in which a task deals with blocks in this way.
+func dealing(how string) variant {
 	return variant{
-		warm:  func(s *scene) { s.haul("stepped: end"); s.haul("stepped: make and free"); s.settle(false) },
-		begin: func(s *scene) { s.haul("stepped: " + how) },
-		queue: func(s *scene) { s.haul("stepped: end") },
+		warm:  func(s *scene) { s.callWithBlocks("warm"); s.settle(false) }, // what is stepped needs no new span
+		begin: func(s *scene) { s.callWithBlocks(how) },
 	}
 }
 
@@ -251,11 +237,11 @@ var variants = map[string]variant{
 		begin: func(s *scene) { s.callWithBytes(walkBegins) },
 		queue: func(s *scene) { s.callWithBytes(walkEnds) },
 	},
-	"free a block":            hauling("free"),
-	"return a block":          hauling("return"),
-	"make a block":            hauling("make"),
-	"make and free a block":   hauling("make and free"),
-	"freeze and give a block": hauling("freeze"),
+	"free a block":            dealing("free"),
+	"return a block":          dealing("return"),
+	"make a block":            dealing("make"),
+	"make and free a block":   dealing("make and free"),
+	"freeze and give a block": dealing("freeze"),
 }
 
 // A worker that is killed at any instruction between two tasks' functions, or in what a function does with blocks, ends one task at most: the
