@@ -6,10 +6,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -29,7 +30,6 @@ const (
 	panicking
 	leaving
 	dying
-	slow // long beside chunkTarget
 )
 
 // An upshot is what came of an errand.
@@ -51,9 +51,6 @@ var runErrand = Func("errand", func(ctx context.Context, e errand) (upshot, erro
 			return upshot{}, err
 		}
 		<-ctx.Done()
-	case slow:
-		for began := time.Now(); time.Since(began) < 10*time.Millisecond; {
-		}
 	}
 	return upshot{X: e.X + 1, Pid: os.Getpid(), Yes: e.Yes}, nil
 })
@@ -149,26 +146,70 @@ func requireNoBlocks(t *testing.T, p *Pool) {
 	})
 }
 
+// long is how an item of TestChunkOfLongItems lasts.
+type long int
+
+const (
+	brief    long = iota
+	untilCut      // until its chunk is to be cut
+	untilMet      // until both workers are at such an item, or its chunk is to be cut
+)
+
+// meetIn is the directory in which workers leave their names.
+var meetIn string
+
+var openMeeting = InitFunc("openMeeting", func(_ context.Context, dir string) error {
+	meetIn = dir
+	return nil
+})
+
+var dawdle = Func("dawdle", func(ctx context.Context, l long) (int, error) {
+	if l == untilMet {
+		if err := os.WriteFile(filepath.Join(meetIn, strconv.Itoa(os.Getpid())), nil, 0o600); err != nil {
+			return 0, err
+		}
+	}
+	w := processContexts.worker
+	for l != brief && ctx.Err() == nil && order(w.area.cancel.Load()) != order(processContexts.task.Load()).withReason(reasonYield) {
+		if met, err := os.ReadDir(meetIn); err != nil || l == untilMet && len(met) == 2 {
+			return os.Getpid(), err
+		}
+		if s := w.out.slot; l == untilCut && (s.argKind != chunked || s.argLen == 1) {
+			break // there is nothing to be cut
+		}
+		runtime.Gosched()
+	}
+	return os.Getpid(), ctx.Err()
+})
+
 // Chunks whose items turn out to be long are cut, so that all workers have their share.
 func TestChunkOfLongItems(t *testing.T) {
-	const quick, long = 20_000, 60
-	p := start(t, Options{Workers: 2})
+	const quick, slow = 20_000, 60
+	ctx, cancel := context.WithTimeout(t.Context(), watchdog)
+	defer cancel()
+	p := start(t, Options{Workers: 2, Init: openMeeting.With(t.TempDir())})
 	pids := map[int]int{}
 	i := 0
-	for got, err := range runErrand.Map(t.Context(), p, errands(quick+long, func(i int) errandKind {
-		if i >= quick {
-			return slow
+	for pid, err := range dawdle.Map(ctx, p, func(yield func(long) bool) {
+		for i := range quick + slow {
+			l := brief
+			if i == quick {
+				l = untilCut
+			} else if i > quick {
+				l = untilMet
+			}
+			if !yield(l) {
+				return
+			}
 		}
-		return well
-	})) {
-		require.NoError(t, err)
-		require.Equal(t, i+1, got.X)
-		if i >= quick {
-			pids[got.Pid]++
+	}) {
+		require.NoError(t, err, "item %d", i)
+		if i > quick {
+			pids[pid]++
 		}
 		i++
 	}
-	require.Equal(t, quick+long, i)
+	require.Equal(t, quick+slow, i)
 	require.Len(t, pids, 2, "the long items ran in %v", pids)
 }
 

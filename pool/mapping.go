@@ -293,8 +293,9 @@ const (
 )
 
 // park sleeps until something happens. waited is for how long it has slept in vain, and what it
-// returns.
+// returns: by the clock, since who wants to be woken after a step may get a processor much later.
 func (m *mapping[In, Out]) park(waited time.Duration) time.Duration {
+	began := time.Now()
 	step := min(max(waited, firstStep), lastStep)
 	timer := time.NewTimer(step)
 	defer timer.Stop()
@@ -319,8 +320,9 @@ func (m *mapping[In, Out]) park(waited time.Duration) time.Duration {
 		return 0
 	case <-timer.C:
 	}
-	m.hurry(waited + step)
-	return waited + step
+	waited += time.Since(began)
+	m.hurry(waited)
+	return waited
 }
 
 // hurry does what helps a consumer that has waited in vain.
