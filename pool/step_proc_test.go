@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"syscall"
 	"testing"
 
@@ -274,33 +273,30 @@ func TestStepWorker(t *testing.T) {
 // So does one that is killed between two items of a Map that travel together: that item fails which its progress says, the others have
 // their results.
 func TestStepChunk(t *testing.T) {
-	const items, first, last = 600, 300, 303 // by then some travel together
+	const last = 3
 	p, dir := startStepped(t, 1, 1)
 	singlestep.Prove(t, 1, func(t *testing.T, w *singlestep.Walk) {
 		s := newScene(t, p, w, dir)
-		args := make([]int, items)
-		for i := range args {
-			args[i] = number(nothing)
-		}
-		args[first], args[last] = number(walkBegins), number(walkEnds)
 		s.arm()
-		errs := make(chan map[int]error, 1)
-		go func() {
-			failed, i := map[int]error{}, 0
-			for y, err := range halts.Map(context.Background(), p, slices.Values(args)) {
-				if err != nil {
-					failed[i] = err
+		args := []int{number(walkBegins), number(nothing), number(nothing), number(walkEnds), number(nothing)}
+		m := sendChunk(t, p, halts, args)
+		watching(p, func() {
+			s.arrive()
+			s.walk(variant{})
+		})
+		failed := map[int]error{}
+		for c := m.next(); c != nil; c = m.next() { // only now: nobody asks for a part of the chunk while the worker is stepped
+			outs, err := m.results(c)
+			for k := range c.in {
+				if k < len(outs) {
+					assert.Equal(t, args[c.first+k]*args[c.first+k], outs[k])
 				} else {
-					assert.Equal(t, args[i]*args[i], y)
+					failed[c.first+k] = err
 				}
-				i++
 			}
-			assert.Equal(t, items, i)
-			errs <- failed
-		}()
-		s.arrive()
-		s.walk(variant{})
-		failed := receive(t, errs)
+		}
+		require.EqualValues(t, len(args), m.taken.Load())
+		m.stop()
 		if !s.ran {
 			require.Empty(t, failed)
 		} else {
@@ -308,10 +304,32 @@ func TestStepChunk(t *testing.T) {
 		}
 		for i, err := range failed {
 			require.ErrorIs(t, err, ErrWorkerDied)
-			require.True(t, first <= i && i <= last && (!w.Returned || i == last), i)
+			require.True(t, i <= last && (!w.Returned || i == last), i)
 		}
 		s.settle(true)
 	})
+}
+
+// sendChunk begins a Map of args, all of which travel together. There is no feeder.
+func sendChunk[In, Out any](t *testing.T, p *Pool, f *Function[In, Out], args []In) *mapping[In, Out] {
+	m := f.newMapping(t.Context(), p, true)
+	m.fed, m.fedTo = true, len(args)
+	m.size.Store(int64(len(args)))
+	m.chunks = []*chunk[In, Out]{{in: args, part: part{fresh: len(args)}}}
+	m.send()
+	require.EqualValues(t, 1, m.inFlight.Load(), "it was sent")
+	return m
+}
+
+// watching does what do says while the reaper watches for results, as it does while somebody waits for one.
+func watching(p *Pool, do func()) {
+	p.mu.Lock()
+	p.watch()
+	p.mu.Unlock()
+	do()
+	p.mu.Lock()
+	p.watched--
+	p.mu.Unlock()
 }
 
 // startStepped starts a pool whose workers can be stepped, and which takes the machine for one with so many CPUs.
