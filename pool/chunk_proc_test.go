@@ -244,6 +244,42 @@ func TestChunkIsNotWaitedFor(t *testing.T) {
 	require.Equal(t, quick+slowly, i)
 }
 
+// Items that were accepted and come back, and then cannot be sent again, are counted by what they have come to.
+func TestChunkThatCannotBeSentAgainIsCounted(t *testing.T) {
+	for name, left := range map[string]bool{"the pool has ended": false, "the Map has": true} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, Options{Workers: 1})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			m := square.newMapping(ctx, p, true)
+			defer m.stop()
+			m.chunks = []*chunk[int, int]{{in: []int{1, 2, 3}, part: part{fresh: 1}}}
+			if left {
+				m.unwatch() // which would stop it first
+				cancel()
+			}
+			m.sendFirst(0, ErrClosed)
+			s := p.Stats()
+			require.Equal(t, left, s.Cancelled == 2, s)
+			require.Equal(t, !left, s.Failed == 2, s)
+		})
+	}
+}
+
+// So are those that a chunk has left over which ended when nobody looked any more.
+func TestChunkThatIsLeftOverIsCounted(t *testing.T) {
+	p := start(t, Options{Workers: 1})
+	m := runErrand.newMapping(t.Context(), p, true)
+	m.size.Store(3)
+	m.chunks = []*chunk[errand, upshot]{{in: []errand{{How: well}, {How: dying}, {How: well}}, part: part{fresh: 3}}}
+	m.send()
+	eventually(t, "the chunk has ended", func() bool { return m.endings.Load() == 1 })
+	m.stop()
+	s := p.Stats()
+	require.Equal(t, []uint64{3, 1, 1, 1}, []uint64{s.Accepted, s.Succeeded, s.Failed, s.Cancelled})
+	requireNoBlocks(t, p)
+}
+
 // Without memory for chunks the items travel in the slots.
 func TestChunkWithoutMemory(t *testing.T) {
 	p := start(t, Options{Workers: 2, Memory: 1})
