@@ -59,6 +59,12 @@ func (pr *promise) items() uint64 {
 	return 1
 }
 
+// hasAll reports whether it is a chunk all of whose items have results: then no other can have failed.
+func (pr *promise) hasAll() bool {
+	t := pr.part()
+	return t != nil && t.next == t.n
+}
+
 // publishPart makes the chunk known to the workers, in slot i. Its arguments are written. The
 // caller holds mu.
 func (p *Pool) publishPart(i uint32, t *part) {
@@ -73,12 +79,12 @@ func (p *Pool) publishPart(i uint32, t *part) {
 	p.publish(&t.promise, i, nil)
 }
 
-// endPart takes over what the worker has done of a chunk. It reports whether what the worker
-// says can be.
-func (p *Pool) endPart(i uint32, t *part) bool {
+// endPart takes over what the worker has done of a chunk, which is least items or more. It reports whether what the worker
+// says can be; if not, nothing has happened.
+func (p *Pool) endPart(i uint32, t *part, least uint64) bool {
 	state := p.mem.progress(i)
 	next := state.next.Load()
-	if next > uint64(t.n) {
+	if next < least || next > uint64(t.n) {
 		return false
 	}
 	t.next, t.elapsed = int(next), time.Duration(state.elapsed.Load())

@@ -280,6 +280,42 @@ func TestChunkThatIsLeftOverIsCounted(t *testing.T) {
 	requireNoBlocks(t, p)
 }
 
+// Whatever a worker claims of a chunk, each item is counted once.
+func TestChunkOfWhichLiesAreTold(t *testing.T) {
+	for name, lie := range map[string]struct {
+		next    uint64
+		isError bool
+	}{
+		"it has ended without a result": {0, false},
+		"more results than items":       {4, false},
+		"it has failed with all":        {3, true},
+		"all is well":                   {3, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, Options{Workers: 1})
+			m := block.newMapping(t.Context(), p, true)
+			m.size.Store(3)
+			m.chunks = []*chunk[int, int]{{in: []int{1, 2, 3}, part: part{fresh: 3}}}
+			m.fed = true
+			m.send()
+			eventually(t, "the chunk runs", func() bool { return slotsThatAre(p, running) == 1 })
+			p.mu.Lock()
+			i := m.chunks[0].id().slot()
+			p.mem.progress(i).next.Store(lie.next)
+			p.mem.slots[i].resKind, p.mem.slots[i].resLen = inline, 0
+			p.collect(i, p.members[0], lie.isError)
+			p.mu.Unlock()
+			m.mu.Lock()
+			m.settle()
+			m.mu.Unlock()
+			m.stop()
+			p.Terminate()
+			requireBalanced(t, p)
+			require.EqualValues(t, 3, p.Stats().Accepted)
+		})
+	}
+}
+
 // Without memory for chunks the items travel in the slots.
 func TestChunkWithoutMemory(t *testing.T) {
 	p := start(t, Options{Workers: 2, Memory: 1})

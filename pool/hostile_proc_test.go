@@ -73,8 +73,17 @@ func TestHostileWorker(t *testing.T) {
 			})
 			t.Logf("%v; %v", ended, p.Stats())
 			requireRecovers(t, p)
+			requireBalanced(t, p)
 		})
 	}
+}
+
+// requireBalanced checks that what was accepted has ended once, as a pool counts that has nothing to do.
+func requireBalanced(t *testing.T, p *Pool) {
+	t.Helper()
+	s := p.Stats()
+	require.Zero(t, s.Outstanding, s)
+	require.Equal(t, s.Accepted, s.Succeeded+s.Failed+s.Cancelled, s)
 }
 
 // besideVandals are the options of a pool that is to be written over.

@@ -42,6 +42,7 @@ func TestHostileSoak(t *testing.T) {
 		}
 	})
 	requireRecovers(t, p)
+	requireBalanced(t, p)
 	heap.check(t)
 	require.LessOrEqual(t, estates(t, p), 1, "memory that is left")
 	if committed > 20 {

@@ -130,13 +130,13 @@ func (p *Pool) failUndead(i uint32, m *member) {
 	e.task = nil
 	if t := pr.part(); t != nil {
 		block := e.block
-		if !p.endPart(i, t) {
+		if !p.endPart(i, t, 0) {
 			p.failed += pr.items()
 			pr.fail(p.corrupted("a worker that is in limbo claims more results than its chunk has items"))
 			return
 		}
 		e.block, t.owned, t.salvage = block, false, layout.Clone(p.store.Bytes(block))
-		if t.next == t.n {
+		if pr.hasAll() {
 			pr.finish()
 			return
 		}

@@ -98,9 +98,15 @@ func (p *Pool) collect(i uint32, m *member, isError bool) {
 		_ = p.corrupted("worker %d, which was killed, has ended a task afterwards", m.pid())
 		return
 	}
-	if pr != nil && pr.part() != nil && (!p.endPart(i, pr.part()) || pr.part().next == 0 && !isError && !e.expired) {
-		p.corrupted("worker %d claims impossible progress in a chunk", m.pid())
-		return
+	if pr != nil && pr.part() != nil {
+		least := uint64(1) // an item that fails is none of them
+		if isError || e.expired {
+			least = 0
+		}
+		if !p.endPart(i, pr.part(), least) {
+			p.corrupted("worker %d claims impossible progress in a chunk", m.pid())
+			return
+		}
 	}
 	e.task = nil
 	e.ahead = false // whoever claimed it took its hint, or is about to: one that is stolen may leave a stale one
@@ -127,11 +133,7 @@ func (p *Pool) collect(i uint32, m *member, isError bool) {
 		ok = p.collectDistant(i, m, pr, out, n, isError)
 	}
 	if !ok {
-		err := p.corrupted("worker %d claims a result of %d bytes at place %d", m.pid(), n, kind)
-		if pr != nil && !pr.finished() {
-			p.failed++
-			pr.fail(err)
-		}
+		p.conclude(pr, nil, nil, p.corrupted("worker %d claims a result of %d bytes at place %d", m.pid(), n, kind))
 	}
 }
 
@@ -158,7 +160,7 @@ func (p *Pool) conclude(pr *promise, raw []byte, refs *delivery, err error) {
 		refs.discard()
 		return
 	}
-	if err != nil {
+	if err != nil && !pr.hasAll() {
 		refs.discard()
 		if err == context.DeadlineExceeded { // from late
 			p.cancelled++

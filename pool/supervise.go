@@ -319,11 +319,11 @@ func (p *Pool) bury(i uint32, died *WorkerDiedError, blocks int) {
 		return
 	}
 	if t := pr.part(); t != nil {
-		if !p.endPart(i, t) {
+		if !p.endPart(i, t, 0) {
 			p.corrupted("a worker that died claimed more results than its chunk has items")
 			return
 		}
-		if t.next == t.n {
+		if pr.hasAll() {
 			pr.finish()
 			return
 		}
