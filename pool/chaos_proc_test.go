@@ -22,6 +22,7 @@ import (
 var (
 	chaosTime   = flag.Duration("chaos.time", 0, "how long TestChaos goes on; 0: 3 s, or 1 s with -short or the race detector")
 	chaosDeaths = flag.Uint64("chaos.deaths", 0, "go on until so many workers have died, instead")
+	chaosMost   = flag.Int("chaos.workers", 6, "how many workers a pool has at most; at least 4")
 	chaosSeed   = flag.Uint64("chaos.seed", 0, "from which TestChaos takes its choices; 0: another each time")
 )
 
@@ -42,8 +43,8 @@ func TestChaos(t *testing.T) {
 	fmt.Printf("chaos: seed %d\n", seed)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("to replay, perhaps a few times: go test ./pool -run '^TestChaos$' -v -chaos.seed=%d -chaos.time=%v -chaos.deaths=%d",
-				seed, chaosLength(), *chaosDeaths)
+			t.Logf("to replay, perhaps a few times: go test ./pool -run '^TestChaos$' -v -chaos.seed=%d -chaos.time=%v -chaos.deaths=%d -chaos.workers=%d",
+				seed, chaosLength(), *chaosDeaths, *chaosMost)
 		}
 	})
 	var total tally
@@ -140,7 +141,7 @@ func (r *round) random(stream uint64) *rand.Rand {
 func (r *round) options(stderr *os.File) Options {
 	rng := r.random(0)
 	o := Options{
-		Name: "chaos", Workers: 2 + rng.IntN(3), MaxWorkers: 6, Queue: 8 << rng.IntN(5), Memory: 128 * mib, Grace: 30 * time.Millisecond,
+		Name: "chaos", Workers: 2 + rng.IntN(*chaosMost-3), MaxWorkers: *chaosMost, Queue: 8 << rng.IntN(5), Memory: 128 * mib, Grace: 30 * time.Millisecond,
 		Init: chaosOpen.With(filepath.Dir(r.ledger.file.Name())), OnExit: chaosLeave.With(none{}), Stderr: stderr, GOMAXPROCS: 1 + rng.IntN(2),
 		Retries: rng.IntN(2) * rng.IntN(3),
 	}
