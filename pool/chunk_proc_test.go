@@ -357,10 +357,10 @@ func TestChunkBreak(t *testing.T) {
 // What a Map that is left was about to send again, because it stood behind an item that failed, counts as cancelled.
 func TestChunkBreakIsCounted(t *testing.T) {
 	p := start(t, Options{Workers: 2})
-	for n := range 50 {
+	for n := range 10 {
 		got := 0
 		for range evens.Map(t.Context(), p, numbers(10_000)) {
-			if got++; got == 100*n+1 {
+			if got++; got == 500*n+1 {
 				break
 			}
 		}

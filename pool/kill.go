@@ -74,14 +74,19 @@ func (p *Pool) runs(m *member, task order) (w word, ok bool) {
 	return w, e.live && e.gen == task.gen() && w == makeWord(running, m.incarnation, e.gen)
 }
 
+// isDead reports whether exited is about to see to the process, or has.
+func isDead(proc *process.Process) bool {
+	select {
+	case <-proc.Done():
+		return true
+	default:
+		return false
+	}
+}
+
 // quarantine is called some time after proc was killed. If it has not died, nobody waits for it any more. The caller holds mu.
 func (p *Pool) quarantine(m *member, proc *process.Process) {
-	select {
-	case <-proc.Done(): // exited is about to see to it
-		return
-	default:
-	}
-	if m.proc != proc || m.limbo || p.phase == gone {
+	if isDead(proc) || m.proc != proc || m.limbo || p.phase == gone {
 		return
 	}
 	m.limbo, m.isReady = true, false

@@ -309,6 +309,9 @@ func (p *Pool) tearDown() {
 		for p.inside > 0 {
 			p.outside.Wait()
 		}
+		if p.phase >= terminated || p.broken != nil {
+			p.outstanding = 0 // a slot that is still taken was a dead worker's
+		}
 		p.phase = gone
 		p.follow() // which the reaper, whose it was, does no more
 		p.returnCargo()
@@ -331,7 +334,7 @@ func (p *Pool) stopWorkers() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, m := range p.members {
-			if m.proc != nil && !m.doomed {
+			if m.proc != nil && !m.doomed && !isDead(m.proc) {
 				p.late++
 			}
 		}

@@ -50,10 +50,11 @@ var (
 // Seen in pebble's suite.
 func TestTimeout(t *testing.T) {
 	for name, o := range map[string]Options{
-		"of the pool": {Workers: 1, Grace: soon, TaskTimeout: soon},
-		"of the call": {Workers: 1, Grace: soon, TaskTimeout: watchdog},
+		"of the pool": {Workers: 1, TaskTimeout: soon},
+		"of the call": {Workers: 1, TaskTimeout: watchdog},
 	} {
 		t.Run(name, func(t *testing.T) {
+			o.Grace = watchdog
 			p := start(t, o)
 			listens, goesOn := patient, spinning
 			if name == "of the call" {
@@ -62,6 +63,8 @@ func TestTimeout(t *testing.T) {
 			_, err := listens.Call(t.Context(), p, -1)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.Zero(t, p.Stats().Deaths, "it has listened")
+			o.Grace = soon
+			p = start(t, o)
 			_, err = goesOn.Call(t.Context(), p, filepath.Join(t.TempDir(), "began"))
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			same(t, p, echoInt, 1, 2, 3)
@@ -111,9 +114,9 @@ func TestTimeoutOfItems(t *testing.T) {
 	}
 	for name, f := range map[string]*Function[int, int]{"listens": patient, "listens twice": mistrustful, "goes on": stubborn} {
 		t.Run(name, func(t *testing.T) {
-			grace := soon
-			if f == mistrustful {
-				grace = watchdog
+			grace := watchdog
+			if f == stubborn {
+				grace = soon
 			}
 			p := start(t, Options{Workers: 2, Grace: grace})
 			i := 0
