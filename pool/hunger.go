@@ -9,14 +9,26 @@ import (
 	"github.com/shmkit/shmkit/shm"
 )
 
-// An appetite says whether a worker waits for memory.
-type appetite = uint32
+// An appetite says whether a worker waits for memory, and how often it has looked for some in vain: nobody is told that it
+// waits in vain who has not looked since there was none. A worker may be kept from looking, by others or for want of a processor.
+type appetite uint32
 
 const (
 	sated  appetite = iota
 	hungry          // stored by the worker
 	denied          // stored by the parent, over hungry: it waits in vain
+
+	appetiteBits = 2
 )
+
+func (a appetite) withLooks(n uint32) uint32 { return uint32(a) | n<<appetiteBits }
+
+func (a appetite) state() appetite { return a & (1<<appetiteBits - 1) }
+
+// sinceThen is how many looks there were between two appetites of one hungry worker.
+func (a appetite) sinceThen(then appetite) uint32 { return uint32(a-then) >> appetiteBits }
+
+func (area *workerArea) appetite() appetite { return appetite(area.hungry.Load()) }
 
 // errStarved is what a task gets that waited for memory in vain.
 var errStarved = errors.New("nothing will be freed: every task that runs waits for memory, or none was freed for a long time")
@@ -40,7 +52,7 @@ func (w *worker) allocate(n int64, ended func() error) (b shm.Block, zero bool, 
 	}
 	w.waiting.Lock() // one at a time says that this worker is hungry
 	defer w.waiting.Unlock()
-	defer w.area.hungry.Store(sated)
+	defer func() { w.area.hungry.Store(sated.withLooks(w.looks)) }()
 	for step := shortestStep; ; step = min(2*step, longestStep) {
 		w.store.Sweep()
 		if b, zero, err = w.store.Alloc(n); !errors.Is(err, shm.ErrArenaFull) {
@@ -49,12 +61,15 @@ func (w *worker) allocate(n int64, ended func() error) (b shm.Block, zero bool, 
 		if err := ended(); err != nil {
 			return shm.Block{}, false, err
 		}
-		if w.area.hungry.CompareAndSwap(sated, hungry) { // a full fence before the look at the bell
-			w.bell.ring()
-		} else if w.area.hungry.Load() == denied {
+		w.looks++
+		was, now := w.area.appetite(), hungry.withLooks(w.looks)
+		if was.state() == denied || !w.area.hungry.CompareAndSwap(uint32(was), now) { // pairs with the load and the CAS in Pool.decideHunger
 			return shm.Block{}, false, fmt.Errorf("%w: %w", err, errStarved)
 		}
-		sys.FutexWait(&w.area.hungry, hungry, step)
+		if was.state() == sated {
+			w.bell.ring() // the CAS was a full fence
+		}
+		sys.FutexWait(&w.area.hungry, now, step)
 	}
 }
 
@@ -67,7 +82,7 @@ type starvation struct {
 	freeings  uint64 // when the workers were last looked at
 	endings   uint64
 	since     time.Time // nothing was freed
-	stuck     bool      // nothing could be, at the last look
+	stuck     bool      // nothing could be, at the last look; then each member's appetite was noted when that was first so
 }
 
 // starvedFor is how long the workers wait for memory if somebody could free some and does not. Tests shorten it.
@@ -89,7 +104,7 @@ func (p *Pool) noticeMemory(area *workerArea) {
 		area.freed.Store(0)
 		p.soil()
 	}
-	if area.hungry.Load() == hungry && !p.starvation.relieving && p.phase < stopping && p.moving == nil { // pairs with the CAS in worker.allocate
+	if area.appetite().state() == hungry && !p.starvation.relieving && p.phase < stopping && p.moving == nil { // pairs with the CAS in worker.allocate
 		p.starvation = starvation{relieving: true}
 		p.inside++
 		go p.relieve()
@@ -119,12 +134,12 @@ func (p *Pool) relieve() {
 func (p *Pool) decideHunger() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var last *workerArea
+	var last *member
 	if p.phase < stopping && p.broken == nil && p.moving == nil {
 		p.reap()
 		for _, m := range p.members {
-			if area := &p.mem.workers[m.index]; area.hungry.Load() == hungry {
-				last = area
+			if p.mem.workers[m.index].appetite().state() == hungry {
+				last = m
 			}
 		}
 	}
@@ -137,13 +152,40 @@ func (p *Pool) decideHunger() bool {
 	if s.freeings != p.freeings || s.endings != p.endings || s.since.IsZero() {
 		s.freeings, s.endings, s.since, stuck = p.freeings, p.endings, time.Now(), false
 	}
-	if stuck && s.stuck || time.Since(s.since) > starvedFor {
-		if last.hungry.CompareAndSwap(hungry, denied) {
-			sys.FutexWake(&last.hungry, 1)
-		}
+	switch {
+	case stuck && !s.stuck:
+		p.noteAppetites()
+	case stuck && p.allHaveLooked() || time.Since(s.since) > starvedFor:
+		p.deny(last)
 		s.since, stuck = time.Now(), false
 	}
 	s.stuck = stuck
+	return true
+}
+
+// deny ends m's wait for memory. The caller holds mu.
+func (p *Pool) deny(m *member) {
+	area := &p.mem.workers[m.index]
+	a := area.appetite()
+	if a.state() == hungry && area.hungry.CompareAndSwap(uint32(a), uint32(denied)) { // pairs with the CAS in worker.allocate
+		sys.FutexWake(&area.hungry, 1)
+	}
+}
+
+// noteAppetites and allHaveLooked tell whether all who are hungry have looked in vain since: the first look may have begun before.
+// The caller holds mu.
+func (p *Pool) noteAppetites() {
+	for _, m := range p.members {
+		m.appetite = p.mem.workers[m.index].appetite()
+	}
+}
+
+func (p *Pool) allHaveLooked() bool {
+	for _, m := range p.members {
+		if a := p.mem.workers[m.index].appetite(); a.state() == hungry && a.sinceThen(m.appetite) < 2 {
+			return false
+		}
+	}
 	return true
 }
 
@@ -162,7 +204,7 @@ func (p *Pool) deadlocked() bool {
 			continue
 		}
 		m := p.memberOf(w.worker())
-		if w.state() != running || m == nil || p.mem.workers[m.index].hungry.Load() != hungry {
+		if w.state() != running || m == nil || p.mem.workers[m.index].appetite().state() != hungry {
 			return false
 		}
 	}

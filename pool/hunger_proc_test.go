@@ -5,11 +5,13 @@ package pool
 import (
 	"context"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/shmkit/shmkit/internal/sys"
 	"github.com/shmkit/shmkit/shm"
 )
 
@@ -154,6 +156,30 @@ func TestTasksThatStarve(t *testing.T) {
 	requireNothingHeld(t, p)
 }
 
+// Who does not come to look for memory is not told that there is none: it was stopped here, as it might have been kept waiting for a
+// processor. Every look of the parent's comes before the worker's next.
+func TestHungryWorkerThatCannotLook(t *testing.T) {
+	p := start(t, Options{Workers: 1, Memory: 12 * mib, Grace: watchdog})
+	b, err := NewBlock[byte](t.Context(), p, 9*mib)
+	require.NoError(t, err)
+	fut, err := hungryFor.Go(t.Context(), p, 4)
+	require.NoError(t, err)
+	area := &p.mem.workers[0]
+	eventually(t, "the task waits", func() bool { return area.appetite().state() == hungry })
+	pid := p.Workers()[0].Pid
+	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	eventually(t, "it has stopped", func() bool { return must(sys.StatusOf(pid)).Stopped })
+	b.Release()
+	for range 10 {
+		require.True(t, p.decideHunger())
+	}
+	require.Equal(t, hungry, area.appetite().state())
+	require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
+	n, err := fut.Wait(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 4, n)
+}
+
 // If the program has a block it could release that, so the tasks wait: but not for ever.
 func TestTasksThatStarveBesideTheProgram(t *testing.T) {
 	defer func(was time.Duration) { starvedFor = was }(starvedFor)
@@ -175,7 +201,7 @@ func TestTaskWaitsForTheProgram(t *testing.T) {
 	fut, err := hungryFor.Go(t.Context(), p, 4)
 	require.NoError(t, err)
 	eventually(t, "the task waits", func() bool {
-		return p.mem.workers[0].hungry.Load() == hungry || p.mem.workers[1].hungry.Load() == hungry
+		return p.mem.workers[0].appetite().state() == hungry || p.mem.workers[1].appetite().state() == hungry
 	})
 	b.Release()
 	_, err = fut.Wait(t.Context())
@@ -187,7 +213,7 @@ func TestTaskWaitsForTheProgram(t *testing.T) {
 	fut, err = hungryFor.Go(ctx, p, 4)
 	require.NoError(t, err)
 	eventually(t, "the task waits", func() bool {
-		return p.mem.workers[0].hungry.Load() == hungry || p.mem.workers[1].hungry.Load() == hungry
+		return p.mem.workers[0].appetite().state() == hungry || p.mem.workers[1].appetite().state() == hungry
 	})
 	cancel()
 	_, err = fut.Wait(t.Context())

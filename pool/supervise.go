@@ -37,6 +37,7 @@ type member struct {
 	leaving     bool // it ends, and will be killed if it takes long
 	doomed      bool // killed because the pool ends, or its memory
 	seen        sighting
+	appetite    appetite // when all were first found to wait for memory
 	vital       vitals
 	up          chan struct{} // closed when it is ready or has failed to start
 
@@ -78,7 +79,7 @@ func (p *Pool) prepare(m *member) {
 	area.leave.Store(0)
 	area.retire.Store(0)
 	area.current.Store(0)
-	area.hungry.Store(sated)
+	area.hungry.Store(uint32(sated))
 	area.freed.Store(0)
 	area.status.Store(uint32(starting))
 	p.starts++

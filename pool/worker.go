@@ -43,6 +43,7 @@ type worker struct {
 	functions   []binding
 	store       *store
 	waiting     sync.Mutex // held by a task that waits for memory
+	looks       uint32     // for some, in vain; guarded by waiting
 	hold        holdings
 	ending      ending
 	idling      idling
