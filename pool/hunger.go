@@ -28,6 +28,7 @@ func (a appetite) state() appetite { return a & (1<<appetiteBits - 1) }
 // sinceThen is how many looks there were between two appetites of one hungry worker.
 func (a appetite) sinceThen(then appetite) uint32 { return uint32(a-then) >> appetiteBits }
 
+// appetite pairs, in the parent, with the stores and the CAS in worker.allocate; in the worker with the CAS in Pool.deny.
 func (area *workerArea) appetite() appetite { return appetite(area.hungry.Load()) }
 
 // errStarved is what a task gets that waited for memory in vain.
@@ -52,6 +53,7 @@ func (w *worker) allocate(n int64, ended func() error) (b shm.Block, zero bool, 
 	}
 	w.waiting.Lock() // one at a time says that this worker is hungry
 	defer w.waiting.Unlock()
+	// Killed before it: the parent clears the word for the next worker in this place.
 	defer func() { w.area.hungry.Store(sated.withLooks(w.looks)) }()
 	for step := shortestStep; ; step = min(2*step, longestStep) {
 		w.store.Sweep()
@@ -63,7 +65,7 @@ func (w *worker) allocate(n int64, ended func() error) (b shm.Block, zero bool, 
 		}
 		w.looks++
 		was, now := w.area.appetite(), hungry.withLooks(w.looks)
-		if was.state() == denied || !w.area.hungry.CompareAndSwap(uint32(was), now) { // pairs with the load and the CAS in Pool.decideHunger
+		if was.state() == denied || !w.area.hungry.CompareAndSwap(uint32(was), now) { // pairs with the CAS in Pool.deny: one of them fails
 			return shm.Block{}, false, fmt.Errorf("%w: %w", err, errStarved)
 		}
 		if was.state() == sated {
