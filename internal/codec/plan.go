@@ -67,7 +67,7 @@ func For[T any](custom Codec, refers Refers) (*Plan[T], error) {
 		return p, nil
 	}
 	if err := p.choose(refers); err != nil {
-		return nil, fmt.Errorf("choose codec for %v: %w; a codec of its own can be given for it", t, err)
+		return nil, fmt.Errorf("choose codec for %v: %w", t, err)
 	}
 	return p, nil
 }

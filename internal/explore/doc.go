@@ -10,7 +10,7 @@
 // real processes is left to the scenario. The overlay, with all that it replaces, is in build_test.go. The memory is bytes of the heap. A
 // process is a goroutine, of which one runs at a time.
 //
-// The scenarios are in files named explore_test.go, with the build tag explore, in the packages whose algorithms they run. The tests of
+// The scenarios are in files named explore_test.go or explore_..._test.go, with the build tag explore, in the packages whose algorithms they run. The tests of
 // this package build and run them, as they are and with planted bugs, each of which must be found.
 //
 // # What a state is

@@ -88,6 +88,20 @@ func Observe(v uint64) {
 	}
 }
 
+// FenceAll has all seen that any process has stored.
+func FenceAll() {
+	w := world
+	if w == nil || w.running == nil {
+		return
+	}
+	p := w.enter()
+	for _, q := range w.processes {
+		q.drainAll()
+	}
+	p.see(3)
+	w.yield()
+}
+
 // Step is a point at which others may run, and the process may crash.
 func Step() {
 	if w := world; w != nil && w.running != nil {

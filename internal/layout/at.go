@@ -56,6 +56,18 @@ func SliceBytes[T any](s []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(t)))
 }
 
+// Write copies *v to the front of mem, which must be as long and aligned for T. T has no pointers.
+func Write[T any](mem []byte, v *T) {
+	_ = mem[:unsafe.Sizeof(*v)]
+	*(*T)(unsafe.Pointer(unsafe.SliceData(mem))) = *v
+}
+
+// Read copies the front of mem to *v, as Write does the other way.
+func Read[T any](mem []byte, v *T) {
+	_ = mem[:unsafe.Sizeof(*v)]
+	*v = *(*T)(unsafe.Pointer(unsafe.SliceData(mem)))
+}
+
 // Offset returns where in mem the byte lies to which p points. It panics if p points
 // elsewhere. Neither is looked at.
 func Offset(mem []byte, p *byte) int {

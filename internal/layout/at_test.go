@@ -82,6 +82,18 @@ func TestSliceAtTheEnd(t *testing.T) {
 	assert.NotNil(t, SliceBytes([]uint64{}))
 }
 
+func TestWriteAndRead(t *testing.T) {
+	mem := make([]byte, 24)
+	want := pair{1, 2}
+	Write(mem[8:], &want)
+	assert.Equal(t, want, *MustAt[pair](mem, 8))
+	var got pair
+	Read(mem[8:], &got)
+	assert.Equal(t, want, got)
+	assert.Panics(t, func() { Write(mem[12:], &want) })
+	assert.Panics(t, func() { Read(mem[12:], &got) })
+}
+
 func TestAlign(t *testing.T) {
 	assert.Equal(t, 0, Align(0, 8))
 	assert.Equal(t, 8, Align(1, 8))

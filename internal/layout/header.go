@@ -22,10 +22,14 @@ const (
 	KindSemaphore
 	KindPool
 	KindArena
+	KindPipe
+	KindBroadcast
+	KindMPMC
+	KindQueue
 )
 
 func (k Kind) String() string {
-	names := [...]string{"nothing", "segment", "SPSC ring", "semaphore", "pool", "arena"}
+	names := [...]string{"nothing", "segment", "SPSC ring", "semaphore", "pool", "arena", "pipe", "broadcast ring", "MPMC ring", "queue"}
 	if int(k) < len(names) {
 		return names[k]
 	}

@@ -2,7 +2,7 @@
 // owns something by an [ID], which fits into 64 bits, so that taking ownership over
 // is one compare-and-swap; [ID.Alive] then tells whether that very process still
 // runs, whoever has its pid by now. [Watch] waits for the end of a process without
-// costing a thread.
+// costing a thread, and [ID.OnEnd] has something done then.
 //
 // # Guarantees
 //

@@ -25,7 +25,7 @@ type waiter struct {
 
 func startWaiter(t testing.TB) *waiter {
 	w := &waiter{Cmd: exec.Command("/proc/self/exe")}
-	w.Env = append(os.Environ(), waiterEnv+"=1")
+	w.Env = append(os.Environ(), waiterEnv+"=1", "GORACE=atexit_sleep_ms=0")
 	in, err := w.StdinPipe()
 	require.NoError(t, err)
 	require.NoError(t, w.Start())

@@ -48,10 +48,10 @@ func CloseOnExec(f *os.File) error {
 	return nil
 }
 
-// OutOfMemory reports whether err, from [Allocate], says that the machine, its
-// control group or a memory file system is full.
+// OutOfMemory reports whether err, from [Allocate] or [Unnamed], says that the machine, its
+// control group, a memory file system or the user's share of it is full.
 func OutOfMemory(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.ENOMEM)
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EDQUOT)
 }
 
 // Retire replaces a whole mapping, in one step, by addresses that nobody may read

@@ -15,9 +15,6 @@ const lineBytes = 64
 func pause(n uint32)
 
 //go:noescape
-func releaseStore64(p *uint64, v uint64)
-
-//go:noescape
 func prefetchWrite(p *uint64)
 
 // Pause tells the processor n times that it is in a spin loop. n must be positive.

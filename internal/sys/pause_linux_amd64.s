@@ -9,15 +9,6 @@ again:
 	JNZ  again
 	RET
 
-// func releaseStore64(p *uint64, v uint64)
-// On amd64 every store is a release store; only the compiler must be kept from
-// turning it into an XCHG.
-TEXT ·releaseStore64(SB), NOSPLIT, $0-16
-	MOVQ p+0(FP), AX
-	MOVQ v+8(FP), BX
-	MOVQ BX, 0(AX)
-	RET
-
 // func prefetchWrite(p *uint64)
 TEXT ·prefetchWrite(SB), NOSPLIT, $0-8
 	MOVQ p+0(FP), AX

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strconv"
 	"syscall"
 
@@ -16,6 +17,9 @@ import (
 // part it filled. The error wraps [fs.ErrNotExist] if there is no such process.
 func ReadStat(pid int, buf []byte) ([]byte, error) {
 	name := "/proc/" + strconv.Itoa(pid) + "/stat"
+	if pid == os.Getpid() { // the same, and true on emulators, which invent the other, with another time of start in each thread
+		name = "/proc/" + strconv.Itoa(pid) + "/task/" + strconv.Itoa(pid) + "/stat"
+	}
 	n, err := readFile(name, buf)
 	if errors.Is(err, unix.ESRCH) { // it ended between open and read
 		err = fs.ErrNotExist

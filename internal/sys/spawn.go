@@ -7,6 +7,8 @@ type Command struct {
 	Env   []string  // all of the environment
 	Dir   string    // "": the caller's
 	Files []uintptr // descriptors that become 0, 1, 2, ...; none is close-on-exec there
+
+	Detached bool // it has a session of its own and is not killed with the caller's thread
 }
 
 // An Exit says how a process ended.

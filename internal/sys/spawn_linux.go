@@ -12,17 +12,21 @@ import (
 )
 
 // Spawn starts c and returns its pid and its pidfd, which is close-on-exec and
-// watched by the netpoller. The child is killed when the calling THREAD ends, so the
+// watched by the netpoller. The child is killed when the calling THREAD ends, unless it is detached, so the
 // caller is locked to one that never does. The child must be reaped by [Reap].
 //
 // Descriptors other than c.Files are inherited unless they are close-on-exec.
 func Spawn(c Command) (pid int, pidfd *os.File, err error) {
 	fd := -1
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, PidFD: &fd}
+	if c.Detached {
+		attr.Pdeathsig, attr.Setsid = 0, true
+	}
 	pid, err = syscall.ForkExec(c.Path, c.Args, &syscall.ProcAttr{
 		Dir:   c.Dir,
 		Env:   c.Env,
 		Files: c.Files,
-		Sys:   &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, PidFD: &fd},
+		Sys:   attr,
 	})
 	if errors.Is(err, unix.EBADF) {
 		err = unix.EMFILE // c.Files are open: dup3(2) says so of a new number that is beyond the limit

@@ -70,6 +70,15 @@ func SetCloexec(fd int) error {
 	return nil
 }
 
+// InodeOf returns what no other pipe has as long as the one is open that fd is an end of.
+func InodeOf(fd int) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, fmt.Errorf("look at descriptor %d: %w", fd, err)
+	}
+	return st.Ino, nil
+}
+
 // IsNoFile reports whether resource is the limit of open files, which the Go runtime
 // raises to its maximum when a program starts.
 func IsNoFile(resource int) bool { return resource == unix.RLIMIT_NOFILE }

@@ -14,6 +14,9 @@ func IsInheritable(int) bool { return false }
 // SetCloexec fails on this system.
 func SetCloexec(int) error { return unsupported("set close-on-exec") }
 
+// InodeOf fails on this system.
+func InodeOf(int) (uint64, error) { return 0, unsupported("look at descriptor") }
+
 // IsNoFile returns false on this system.
 func IsNoFile(int) bool { return false }
 

@@ -1,0 +1,4 @@
+package sys
+
+//go:noescape
+func releaseStore64(p *uint64, v uint64)
