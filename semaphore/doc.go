@@ -19,7 +19,8 @@
 // change and the wake-up that belongs to it delays the others by [Step] at most,
 // because sleepers look for themselves that often.
 //
-// Memory: [New] makes a small segment; [NewAt] and [Attach] work on any []byte that all
+// Memory: what [New] makes lies with other small objects in one segment of the process, and travels to child processes as a
+// field of their arguments (package process); [NewAt] and [Attach] work on any []byte that all
 // parties share and that stays mapped until the handle is closed. The layout is
 // versioned, and checked by whoever attaches.
 //

@@ -82,11 +82,27 @@ const (
 // Eventcounts go back to Dmitry Vyukov's; that one word does for both number and
 // sleepers' mark is usual with futexes.
 type Eventcount struct {
-	word *atomic.Uint32
+	word    *atomic.Uint32
+	fencing bool // those who sleep fence for those who wake
 }
 
 // EventcountOn returns a handle on the eventcount whose word is word.
-func EventcountOn(word *atomic.Uint32) Eventcount { return Eventcount{word} }
+func EventcountOn(word *atomic.Uint32) Eventcount { return Eventcount{word: word} }
+
+// FencingEventcountOn is EventcountOn for changes that end with a store by
+// sys.PublishStore64, which is much cheaper. An Announce costs a system call in return. All
+// who use the word must use it so.
+//
+// W1 may then be seen by others after W2 was done. But S fences W's processor between S1
+// and S2. If that comes before W2, W2 sees bit 0; if it comes after, W1 is seen by S2.
+//
+// The kernel may refuse that call. It may also leave out a processor on which W's process has run ever
+// since before it was registered, with nothing but idleness in between (Linux 6.18 does). Then a change can be
+// missed that comes in the same few nanoseconds as the Announce. It is seen soon after: so the first sleep after an
+// Announce should be short, a millisecond or so. A Waitqueue sees to that.
+func FencingEventcountOn(word *atomic.Uint32) Eventcount {
+	return Eventcount{word: word, fencing: true}
+}
 
 // EventcountAt returns a handle on the eventcount in the first four bytes of mem,
 // which must be aligned to four bytes and are zero in a new one.
@@ -98,7 +114,7 @@ func EventcountAt(mem []byte) (Eventcount, error) {
 	if err != nil {
 		return Eventcount{}, fmt.Errorf("attach eventcount: %w", err)
 	}
-	return Eventcount{word}, nil
+	return Eventcount{word: word}, nil
 }
 
 // Announce says that the caller is about to sleep and returns the ticket to sleep
@@ -106,13 +122,14 @@ func EventcountAt(mem []byte) (Eventcount, error) {
 // is harmed by an announcement that no sleep follows.
 func (e Eventcount) Announce() (ticket uint32) {
 	for {
-		w := e.word.Load() // pairs with the CAS in notify and NotifyAll: see S1
-		if w&waiting != 0 {
-			return w
+		w := e.word.Load()                                          // pairs with the CAS in notify and NotifyAll: see S1
+		if w&waiting == 0 && !e.word.CompareAndSwap(w, w|waiting) { // pairs with the load in Notify: see W2
+			continue
 		}
-		if e.word.CompareAndSwap(w, w|waiting) { // pairs with the load in Notify: see W2
-			return w | waiting
+		if e.fencing {
+			sys.FenceAll()
 		}
+		return w | waiting
 	}
 }
 
@@ -120,8 +137,9 @@ func (e Eventcount) Announce() (ticket uint32) {
 // ticket, or for timeout (a negative one: without a bound), and reports whether the
 // time ran out. It may return early for no reason: the caller looks at its condition.
 //
-// One who sleeps without a bound relies on another to notify again if the one who
-// should have notified was killed.
+// One who sleeps without a bound relies on another to call Rouse if the one who should
+// have notified was killed: that one may have taken the mark away before, and then
+// Notify and NotifyAll find nobody to wake.
 func (e Eventcount) Sleep(ticket uint32, timeout time.Duration) (timedOut bool) {
 	return sys.FutexWait(e.word, ticket, timeout)
 }
@@ -170,6 +188,19 @@ func (e Eventcount) NotifyAll() {
 	if _, ok := e.advance(waiting); ok {
 		sys.FutexWake(e.word, sys.All)
 	}
+}
+
+// Rouse is NotifyAll whatever the word says. It also wakes sleepers of whom that tells
+// nothing, because a waker was killed, or is stopped, between its two steps in NotifyAll. It
+// costs a system call even if nobody sleeps.
+func (e Eventcount) Rouse() {
+	for {
+		w := e.word.Load()
+		if e.word.CompareAndSwap(w, (w+bump)&^waiting) { // pairs with FUTEX_WAIT's look and with Announce: see W3
+			break
+		}
+	}
+	sys.FutexWake(e.word, sys.All)
 }
 
 // advance steps the sequence and clears the bits in unset, if bit 0 is set, and

@@ -98,6 +98,38 @@ func TestEventcountKick(t *testing.T) {
 	assert.False(t, recv(t, other, "notified"))
 }
 
+// A waker is killed between its two steps in NotifyAll: the mark is gone, and the sleeper sleeps on. Only Rouse knows of it.
+func TestEventcountRouse(t *testing.T) {
+	for name, start := range wraps {
+		t.Run(name, func(t *testing.T) {
+			var word atomic.Uint32
+			word.Store(start)
+			e := semaphore.EventcountOn(&word)
+			awake := make(chan bool, 1)
+			ticket := e.Announce()
+			go func() {
+				for word.Load() == ticket { // a signal may end the sleep
+					e.Sleep(ticket, -1)
+				}
+				awake <- true
+			}()
+			e.Rouse() // it sleeps by now, or will not
+			recv(t, awake, "the end of the sleep")
+			assert.Equal(t, start+2, word.Load())
+
+			unmarked := word.Load()
+			go func() { awake <- e.Sleep(unmarked, -1) }()
+			time.AfterFunc(time.Millisecond, func() {
+				e.NotifyAll()
+				e.Notify(1)
+				assert.Equal(t, unmarked, word.Load(), "they see nobody")
+				e.Rouse()
+			})
+			recv(t, awake, "the end of the sleep")
+		})
+	}
+}
+
 // Somebody announces itself and sleeps after Notify found nobody, and before it clears
 // the bit: nobody would wake it any more, so the clearing does.
 func TestEventcountClearingWakesWhoCameLate(t *testing.T) {

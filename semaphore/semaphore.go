@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/sys"
@@ -21,33 +22,25 @@ import (
 // Permits of a process that ends without releasing them are not given back.
 type Semaphore struct {
 	body     *body
-	capacity int64        // a private copy: what others write to the memory later does not count
-	segment  *shm.Segment // the memory, if New made it
-	queue    waitqueue
+	capacity int64      // a private copy: what others write to the memory later does not count
+	piece    *shm.Piece // the memory, if New or Adopt has it
+	queue    Waitqueue
 	order    atomic.Uint32 // for the race detector: its address, never its value
 }
 
-// New makes a semaphore with n permits, at least 1, in a segment of its own, and returns
-// a handle on it. The caller closes the handle. Other processes are given the
-// [Semaphore.Segment].
+// New makes a semaphore with n permits, at least 1, in memory that it shares with other small objects of this process, and returns
+// a handle on it. The caller closes the handle. Child processes get it as a part of their arguments: see package process.
 func New(n int64) (*Semaphore, error) {
-	seg, err := shm.New("semaphore", Size)
+	piece, err := shm.NewPiece("semaphore", Size)
 	if err != nil {
 		return nil, fmt.Errorf("make semaphore: %w", err)
 	}
-	s, err := newIn(seg, n)
+	s, err := NewAt(piece.Bytes(), n)
 	if err != nil {
-		return nil, errors.Join(err, seg.Close())
+		return nil, errors.Join(err, piece.Close())
 	}
-	s.segment = seg
+	s.piece = piece
 	return s, nil
-}
-
-func newIn(seg *shm.Segment, n int64) (*Semaphore, error) {
-	if err := seg.Reserve(0, Size); err != nil { // so that no later access can fault
-		return nil, fmt.Errorf("make semaphore: %w", err)
-	}
-	return NewAt(seg.Bytes(), n)
 }
 
 // NewAt makes a semaphore with n permits, at least 1, in the first [Size] bytes of mem
@@ -81,9 +74,39 @@ func Attach(mem []byte) (*Semaphore, error) {
 }
 
 func newHandle(b *body, capacity int64) *Semaphore {
-	s := &Semaphore{body: b, capacity: capacity}
-	s.queue.init()
+	s := new(Semaphore)
+	s.become(b, capacity)
 	return s
+}
+
+func (s *Semaphore) become(b *body, capacity int64) {
+	s.body, s.capacity = b, capacity
+	s.queue.init()
+}
+
+// Share returns what another process needs to have the semaphore, for [Semaphore.Adopt]. Package process calls it. The
+// error wraps [os.ErrInvalid] if the semaphore is one of NewAt or Attach, whose memory is not its own.
+func (s *Semaphore) Share() (f *os.File, data []byte, ended func(), err error) {
+	if s.piece == nil {
+		return nil, nil, nil, fmt.Errorf("share semaphore: it lies in memory of the caller's: %w", os.ErrInvalid)
+	}
+	f, data, err = s.piece.Share()
+	return f, data, nil, err
+}
+
+// Adopt makes s, which is new(Semaphore), a handle on the semaphore that was shared. f stays the caller's.
+func (s *Semaphore) Adopt(f *os.File, data []byte) error {
+	piece := new(shm.Piece)
+	if err := piece.Adopt(f, data); err != nil {
+		return fmt.Errorf("adopt semaphore: %w", err)
+	}
+	b, capacity, err := join(piece.Bytes())
+	if err != nil {
+		return errors.Join(fmt.Errorf("adopt semaphore: %w", err), piece.Close())
+	}
+	s.piece = piece
+	s.become(b, capacity)
+	return nil
 }
 
 // Acquire takes n permits, waiting until they are free or ctx has ended. It returns
@@ -99,7 +122,7 @@ func (s *Semaphore) Acquire(ctx context.Context, n int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.queue.idle() {
+	if s.queue.Idle() {
 		if ok, err := s.take(n); ok || err != nil {
 			return err
 		}
@@ -112,7 +135,7 @@ func (s *Semaphore) acquireSlow(ctx context.Context, n int64) error {
 		return fmt.Errorf("acquire semaphore: %d permits of %d can never be had", n, s.capacity)
 	}
 	var failed error // written by the queue's server before it closes the waiter's channel
-	served, err := s.queue.wait(ctx, s.eventcount(n), func() bool {
+	served, err := s.queue.Wait(ctx, s.eventcount(n), func() bool {
 		var ok bool
 		ok, failed = s.take(n)
 		return ok || failed != nil
@@ -141,7 +164,7 @@ func (s *Semaphore) eventcount(n int64) Eventcount {
 // this handle; it never blocks. A negative n panics.
 func (s *Semaphore) TryAcquire(n int64) bool {
 	mustCount("TryAcquire", n)
-	if !s.queue.idle() {
+	if !s.queue.Idle() {
 		return false
 	}
 	ok, err := s.take(n)
@@ -191,21 +214,16 @@ func (s *Semaphore) Release(n int64) {
 // Value returns how many permits were free a moment ago.
 func (s *Semaphore) Value() int64 { return min(max(s.body.free.Load(), 0), s.capacity) }
 
-// Segment returns the memory that [New] made, to be handed to other processes, which
-// call [Attach] on its bytes. It belongs to the semaphore and is closed with it. For
-// a handle from NewAt or Attach it is nil: their memory is the caller's.
-func (s *Semaphore) Segment() *shm.Segment { return s.segment }
-
-// Close gives the handle up and, if [New] made it, the memory. It waits until no
+// Close gives the handle up and, unless it is the caller's, the memory. It waits until no
 // goroutine waits on this handle any more, and until the one that served them has ended.
 // No other call may follow or be in progress, except one that waits. Other
 // handles, and the permits taken through this one, are not concerned.
 func (s *Semaphore) Close() error {
-	s.queue.drain()
-	if s.segment == nil {
+	s.queue.Drain()
+	if s.piece == nil {
 		return nil
 	}
-	if err := s.segment.Close(); err != nil {
+	if err := s.piece.Close(); err != nil {
 		return fmt.Errorf("close semaphore: %w", err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/shmkit/shmkit/semaphore"
+	"github.com/shmkit/shmkit/shm"
 )
 
 // A cancelled waiter leaves at once, and the last one takes the sleeping server along.
@@ -152,9 +153,11 @@ func TestCloseWaitsForTheServer(t *testing.T) {
 func TestNewIsShared(t *testing.T) {
 	s, err := semaphore.New(2)
 	require.NoError(t, err)
-	other, err := semaphore.Attach(s.Segment().Bytes())
+	f, data, ended, err := s.Share()
 	require.NoError(t, err)
-	assert.Nil(t, other.Segment())
+	assert.Nil(t, ended)
+	other := new(semaphore.Semaphore)
+	require.NoError(t, other.Adopt(f, data))
 	require.True(t, other.TryAcquire(2))
 	done := acquire(watched(t), s, 1)
 	until(t, "asleep", s.Asleep)
@@ -162,7 +165,24 @@ func TestNewIsShared(t *testing.T) {
 	require.NoError(t, recv(t, done, "a permit"))
 	require.NoError(t, other.Close())
 	require.NoError(t, s.Close())
+	_, _, _, err = s.Share()
+	assert.ErrorIs(t, err, os.ErrClosed)
 
 	_, err = semaphore.New(-7)
 	assert.EqualError(t, err, "make semaphore: -7 permits: want at least 1")
+}
+
+func TestWhatCannotBeShared(t *testing.T) {
+	s, err := semaphore.NewAt(make([]byte, semaphore.Size), 1)
+	require.NoError(t, err)
+	_, _, _, err = s.Share()
+	assert.ErrorIs(t, err, os.ErrInvalid)
+
+	p, err := shm.NewPiece("not a semaphore", semaphore.Size)
+	require.NoError(t, err)
+	f, data, err := p.Share()
+	require.NoError(t, err)
+	assert.ErrorContains(t, new(semaphore.Semaphore).Adopt(f, data), "magic 0x0")
+	assert.Error(t, new(semaphore.Semaphore).Adopt(f, nil))
+	require.NoError(t, p.Close())
 }

@@ -12,13 +12,17 @@ import (
 	"github.com/shmkit/shmkit/internal/backoff"
 )
 
-// spinFor is how long a waitqueue looks before it sleeps: less than a sleep and a
+// spinFor is how long a Waitqueue looks before it sleeps: less than a sleep and a
 // wake-up cost, more than a short critical section.
 const spinFor = 20 * time.Microsecond
 
-// A waitqueue lets any number of goroutines of one process wait for conditions on
-// shared memory, in the order in which they came, at the cost of one thread. It lies
-// in the Go heap, in the handle of an object; the zero value needs init.
+// fenceLag is how long the first sleep on a fencing eventcount is: a change that was missed is seen by then.
+const fenceLag = time.Millisecond
+
+// A Waitqueue lets any number of goroutines of one process wait for conditions on
+// shared memory, in the order in which they came, at the cost of one thread while anybody
+// waits. It lies in the Go heap, in the handle of an object, and is for those who build
+// objects of their own on an [Eventcount]. All methods may be called concurrently.
 //
 // One goroutine at a time, the server, acts for all of them: it tries the condition
 // of the first waiter until that fails, announces itself on the first waiter's
@@ -31,7 +35,7 @@ const spinFor = 20 * time.Microsecond
 // waiter left meanwhile and the next one waits for something else, or nobody waits, then
 // the wake-up is passed on. This needs all waiters on an eventcount that is
 // notified one at a time to wait for the same condition.
-type waitqueue struct {
+type Waitqueue struct {
 	step time.Duration // longest sleep; constant after init
 	bits uint32        // this queue's name in FUTEX_WAIT_BITSET; constant after init
 
@@ -53,23 +57,31 @@ type waiter struct {
 	place  *list.Element // nil when it is no longer in the queue
 }
 
+// NewWaitqueue returns a queue in which nobody waits.
+func NewWaitqueue() *Waitqueue {
+	q := new(Waitqueue)
+	q.init()
+	return q
+}
+
 // init makes the queue usable. Several queues of a machine may draw the same bit: a
 // kick then wakes one more server, which looks and sleeps again.
-func (q *waitqueue) init() {
+func (q *Waitqueue) init() {
 	q.step = Step
 	q.bits = 1 << rand.IntN(32)
 }
 
-// idle reports that nobody waits: one who comes now overtakes nobody.
-func (q *waitqueue) idle() bool { return q.waiters.Load() == 0 }
+// Idle reports that nobody waits: one who comes now overtakes nobody.
+func (q *Waitqueue) Idle() bool { return q.waiters.Load() == 0 }
 
-// wait blocks until try has succeeded (served) or ctx has ended (err is ctx's). Both
+// Wait blocks until try has succeeded (served) or ctx has ended (err is ctx's). Both
 // may be true: then the caller has what try took, and an ended context.
 //
 // try takes what it waits for, or returns false and has changed nothing. It is called
 // by another goroutine and must be short; after every change that may let it
-// succeed, on must be notified.
-func (q *waitqueue) wait(ctx context.Context, on Eventcount, try func() bool) (served bool, err error) {
+// succeed, on must be notified. It is called again, whatever happens, every [Step] or so
+// for the one who waits longest.
+func (q *Waitqueue) Wait(ctx context.Context, on Eventcount, try func() bool) (served bool, err error) {
 	w := &waiter{on: on, try: try, served: make(chan struct{})}
 	q.join(w)
 	select {
@@ -80,7 +92,7 @@ func (q *waitqueue) wait(ctx context.Context, on Eventcount, try func() bool) (s
 	}
 }
 
-func (q *waitqueue) join(w *waiter) {
+func (q *Waitqueue) join(w *waiter) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w.place = q.queue.PushBack(w)
@@ -91,13 +103,13 @@ func (q *waitqueue) join(w *waiter) {
 	}
 }
 
-// drain waits until nobody waits and the server has ended: it looks at the shared
+// Drain waits until nobody waits and the server has ended: it looks at the shared
 // words for a moment longer than those it serves.
-func (q *waitqueue) drain() { q.server.Wait() }
+func (q *Waitqueue) Drain() { q.server.Wait() }
 
 // leave takes w out of the queue, or reports that it had been served. If the server
 // sleeps for w, it must look at who is first now.
-func (q *waitqueue) leave(w *waiter) (served bool) {
+func (q *Waitqueue) leave(w *waiter) (served bool) {
 	q.mu.Lock()
 	if w.place == nil {
 		q.mu.Unlock()
@@ -116,7 +128,7 @@ func (q *waitqueue) leave(w *waiter) (served bool) {
 }
 
 // remove takes w out of the queue; the caller holds the lock.
-func (q *waitqueue) remove(w *waiter) {
+func (q *Waitqueue) remove(w *waiter) {
 	q.queue.Remove(w.place)
 	w.place = nil
 	q.waiters.Add(-1)
@@ -124,8 +136,8 @@ func (q *waitqueue) remove(w *waiter) {
 
 // serve is the server. A sleep that ends by itself is no sign of activity, so the
 // next one follows without a spin.
-func (q *waitqueue) serve() {
-	spin := newSpin()
+func (q *Waitqueue) serve() {
+	spin, calm := newSpin(), false
 	for first := q.advance(); first != nil; first = q.advance() {
 		if spin.Once() {
 			continue
@@ -137,7 +149,8 @@ func (q *waitqueue) serve() {
 		}
 		// Killed from here on: the bit in the word stays, and a wake-up that was
 		// spent on us is lost. Eventcount says what becomes of both.
-		timedOut := first.on.sleepAs(ticket, q.step, q.bits)
+		timedOut := first.on.sleepAs(ticket, q.patience(first.on, calm), q.bits)
+		calm = timedOut
 		unused := q.awake(first)
 		if timedOut { // and so not woken by anybody
 			continue
@@ -147,6 +160,14 @@ func (q *waitqueue) serve() {
 			first.on.Notify(1)
 		}
 	}
+}
+
+// patience returns how long a sleep on e may be. calm says that the last one ended by itself.
+func (q *Waitqueue) patience(e Eventcount, calm bool) time.Duration {
+	if e.fencing && !calm {
+		return min(fenceLag, q.step)
+	}
+	return q.step
 }
 
 // newSpin returns the spin before a sleep. With a single processor for Go code it is
@@ -161,7 +182,7 @@ func newSpin() backoff.Spin {
 // advance serves waiters from the front as long as their conditions hold, and returns
 // the first for whom it does not. With nil the queue is empty and the service has
 // ended: the next to join starts another.
-func (q *waitqueue) advance() *waiter {
+func (q *Waitqueue) advance() *waiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	first := q.advanceLocked()
@@ -169,7 +190,7 @@ func (q *waitqueue) advance() *waiter {
 	return first
 }
 
-func (q *waitqueue) advanceLocked() *waiter {
+func (q *Waitqueue) advanceLocked() *waiter {
 	for {
 		first := q.first()
 		if first == nil || !first.try() {
@@ -182,7 +203,7 @@ func (q *waitqueue) advanceLocked() *waiter {
 
 // commit looks once more, now that the server is announced on first's word, and
 // reports whether it should sleep there. From then on first cannot leave without a kick.
-func (q *waitqueue) commit(first *waiter) bool {
+func (q *Waitqueue) commit(first *waiter) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.advanceLocked() != first {
@@ -196,7 +217,7 @@ func (q *waitqueue) commit(first *waiter) bool {
 // It reports whether a wake-up would be unused: the waiter for whom it came has left,
 // and the one who was tried in its place, if any, waits for something else. Under one
 // lock, so that nobody leaves between the wake-up and the attempt.
-func (q *waitqueue) awake(first *waiter) (unused bool) {
+func (q *Waitqueue) awake(first *waiter) (unused bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	gone := q.asleep == nil
@@ -206,7 +227,7 @@ func (q *waitqueue) awake(first *waiter) (unused bool) {
 	return gone && (next == nil || next.on != first.on)
 }
 
-func (q *waitqueue) first() *waiter {
+func (q *Waitqueue) first() *waiter {
 	if e := q.queue.Front(); e != nil {
 		return e.Value.(*waiter)
 	}

@@ -14,7 +14,7 @@ import (
 // server here.
 func TestWokenServerTriesBeforeAnybodyCanLeave(t *testing.T) {
 	var word atomic.Uint32
-	q := waitqueue{serving: true}
+	q := Waitqueue{serving: true}
 	q.init()
 	free := false
 	w := &waiter{on: EventcountOn(&word), try: func() bool { return free }, served: make(chan struct{})}
@@ -39,7 +39,7 @@ func TestWakeUpOfOneWhoLeft(t *testing.T) {
 		"next waits for another one": {[]*atomic.Uint32{&other, &one}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := waitqueue{serving: true}
+			q := Waitqueue{serving: true}
 			q.init()
 			never := func() bool { return false }
 			gone := &waiter{on: EventcountOn(&one), try: never}
@@ -57,11 +57,11 @@ func TestWakeUpOfOneWhoLeft(t *testing.T) {
 // A wait that was served as its context ended says both.
 func TestServedAndEnded(t *testing.T) {
 	var word atomic.Uint32
-	q := waitqueue{}
+	q := Waitqueue{}
 	q.init()
 	ctx, cancel := context.WithCancel(t.Context())
-	served, err := q.wait(ctx, EventcountOn(&word), func() bool { cancel(); return true })
+	served, err := q.Wait(ctx, EventcountOn(&word), func() bool { cancel(); return true })
 	assert.True(t, served)
 	assert.ErrorIs(t, err, context.Canceled)
-	q.drain()
+	q.Drain()
 }
