@@ -1,8 +1,10 @@
 package shm_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log"
 	"os"
 	"path/filepath"
@@ -11,7 +13,8 @@ import (
 	"github.com/shmkit/shmkit/shm"
 )
 
-// A segment is memory: its bytes are there until Close. A child process gets it as
+// A segment is memory: its bytes are there until Close. A child of package process gets it among its arguments, one of package os/exec
+// as
 //
 //	cmd.ExtraFiles = []*os.File{s.File()}
 //
@@ -25,6 +28,95 @@ func ExampleNew() {
 	copy(s.Bytes(), "hello")
 	fmt.Println(s.Name(), s.Size(), string(s.Bytes()[:5]))
 	// Output: frames 1048576 hello
+}
+
+// Unrelated processes of the same user share memory by its name. Here both are one.
+func ExampleCreate() {
+	name := "frames-" + rand.Text() // "frames" serves as well, if there is only one
+	s, err := shm.Create(name, 1<<20)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer shm.Remove(name)
+	defer s.Close()
+	copy(s.Bytes(), "hello")
+
+	same, err := shm.Open(name)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer same.Close()
+	fmt.Println(same.Size(), string(same.Bytes()[:5]))
+	// Output: 1048576 hello
+}
+
+// A segment with a name outlives whoever has made it. The README shows this.
+func ExampleRemove() {
+	name, frame := "frames-"+rand.Text(), []byte("a frame")
+	show := func(b []byte) { fmt.Println(len(b), string(b[:len(frame)])) }
+
+	s, err := shm.Create(name, 1<<20) // 1 MiB, zero, reserved
+	check(err)
+	copy(s.Bytes(), frame)
+	check(s.Close()) // the segment stays, for whoever opens it by its name
+
+	same, err := shm.Open(name)
+	check(err)
+	show(same.Bytes())
+	check(same.Close())
+	check(shm.Remove(name)) // until it is removed
+	// Output: 1048576 a frame
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A program of which one instance is to run finds what its last run has left, if that was killed. If another instance runs, the
+// segment is held, and stays.
+func ExampleRemoveOrphan() {
+	name := "instance-" + rand.Text()
+	killed, err := shm.Create(name, 4096)
+	if err != nil {
+		log.Fatal(err)
+	}
+	killed.Close() // as death does
+
+	s, err := shm.Create(name, 4096)
+	if errors.Is(err, fs.ErrExist) {
+		if err = shm.RemoveOrphan(name); err == nil {
+			s, err = shm.Create(name, 4096)
+		}
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer shm.Remove(name)
+	defer s.Close()
+	fmt.Println(errors.Is(shm.RemoveOrphan(name), shm.ErrHeld))
+	// Output: true
+}
+
+func ExampleList() {
+	name := "frames-" + rand.Text()
+	s, err := shm.Create(name, 4096)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer shm.Remove(name)
+	defer s.Close()
+	all, err := shm.List()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, info := range all {
+		if info.Name == name { // others' programs have segments too
+			fmt.Println(info.Size, info.Held)
+		}
+	}
+	// Output: 4096 true
 }
 
 // A watcher finds a segment of a running process in /proc and looks at it

@@ -1,5 +1,7 @@
 package shm
 
+import "os"
+
 // The limits of what closed mappings keep, and how many keep their addresses now.
 const (
 	MaxRetired      = maxRetired
@@ -19,6 +21,20 @@ func SetMemoryFree(n int64) (restore func()) {
 	return func() { memoryFree = was }
 }
 
+// SetFileRoom makes everything believe that files in /dev/shm can have only n bytes of memory, until restore.
+func SetFileRoom(n int64) (restore func()) {
+	was := fileRoom
+	fileRoom = func(*os.File) (int64, error) { return n, nil }
+	return func() { fileRoom = was }
+}
+
+// SetEuid makes this process another user's, as far as segments with names are concerned, until restore.
+func SetEuid(uid int) (restore func()) {
+	was := euid
+	euid = func() int { return uid }
+	return func() { euid = was }
+}
+
 // SetHugePagesFree makes everything believe that only n huge pages are left, until restore.
 func SetHugePagesFree(n int64) (restore func()) {
 	was := hugePagesFree
@@ -35,6 +51,10 @@ func SetShmemHuge(err error) (restore func()) {
 
 // Explain says what it means for OpenRef that err came of opening the descriptor.
 func (r FileRef) Explain(err error) error { return r.explain(err) }
+
+const NamedDir = namedDir
+
+func CheckName(name string) error { return checkName(name) }
 
 const (
 	MaxSmall  = maxSmall

@@ -84,6 +84,8 @@ func checkRegular(path string, mode fs.FileMode) error {
 // kindOf names a file that is not regular.
 func kindOf(mode fs.FileMode) string {
 	switch {
+	case mode&fs.ModeSymlink != 0:
+		return "a symbolic link"
 	case mode.IsDir():
 		return "a directory"
 	case mode&fs.ModeNamedPipe != 0:

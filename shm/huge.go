@@ -77,7 +77,7 @@ func (s *Segment) isHuge() bool { return s.pageSize != int64(os.Getpagesize()) }
 // The error wraps [errors.ErrUnsupported] and says which file to write to if the system
 // does not allow it. The kernel gives no answer beyond that: where no huge page is to
 // be had, ordinary ones serve. A segment made by [NewHuge] has no need of the advice,
-// and ignores it.
+// and ignores it. For one with a name it is how /dev/shm is mounted (huge=advise) that counts.
 func (s *Segment) AdviseHuge() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

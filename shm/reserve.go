@@ -7,11 +7,12 @@ import (
 	"github.com/shmkit/shmkit/internal/sys"
 )
 
-// memoryFree and hugePagesFree are asked before memory is. Tests put a small machine in
+// memoryFree, fileRoom and hugePagesFree are asked before memory is. Tests put a small machine in
 // their place: one that took all memory of the real one would end other programs
 // if the code were wrong.
 var (
 	memoryFree    = sys.MemoryFree
+	fileRoom      = sys.FileRoom
 	hugePagesFree = sys.HugePagesFree
 )
 
@@ -23,6 +24,7 @@ var (
 // the kernel's out-of-memory killer. If others take the memory meanwhile, it fails in
 // the same way, and what it has backed so far stays. For a segment made by [NewHuge] it
 // is the machine's free huge pages that count, and as many are taken as n bytes from off lie in.
+// For one with a name, what is left in /dev/shm counts too; [OpenReadOnly]'s cannot be reserved.
 //
 // It takes as long as the kernel needs to clear n bytes; Close waits for it.
 func (s *Segment) Reserve(off, n int64) error {
@@ -44,7 +46,11 @@ func (s *Segment) reserve(off, n int64) error {
 	if s.advised {
 		s.populate(off, n)
 	}
-	err := sys.Allocate(s.file, off, n)
+	return explainMemory(sys.Allocate(s.file, off, n))
+}
+
+// explainMemory says it of an error if memory is what lacks.
+func explainMemory(err error) error {
 	if sys.OutOfMemory(err) {
 		return fmt.Errorf("%w: %w", ErrNoMemory, err)
 	}
@@ -56,6 +62,25 @@ func (s *Segment) checkFree(off, n int64) error {
 	if s.isHuge() {
 		return checkHugeFree(s.pages(off, n), s.pageSize)
 	}
+	if s.named {
+		if err := checkRoom(s.file, n); err != nil {
+			return err
+		}
+	}
+	return checkMemoryFree(n)
+}
+
+// checkRoom fails if n bytes of f, a file in namedDir, cannot have memory: whoever tried would take what is left there from all
+// others before failing, and they end when they touch memory that they have not reserved.
+func checkRoom(f *os.File, n int64) error {
+	room, err := fileRoom(f)
+	if err == nil && n > room {
+		err = fmt.Errorf("%s has room for only %d bytes of it: %w", namedDir, room, ErrNoMemory)
+	}
+	return err
+}
+
+func checkMemoryFree(n int64) error {
 	if free := memoryFree(n); n > free {
 		return fmt.Errorf("only %d bytes are free: %w", free, ErrNoMemory)
 	}

@@ -2,6 +2,7 @@ package shm_test
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"reflect"
 	"regexp"
@@ -17,6 +18,10 @@ import (
 func backed(t *testing.T, s *shm.Segment) int64 {
 	info, err := s.File().Stat()
 	require.NoError(t, err)
+	return backedBytes(info)
+}
+
+func backedBytes(info fs.FileInfo) int64 {
 	const block = 512
 	return block * reflect.ValueOf(info.Sys()).Elem().FieldByName("Blocks").Int()
 }

@@ -20,13 +20,16 @@ const prefix = "shmkit:"
 const maxName = 249 - len(prefix)
 
 // A Segment is memory that several processes can map, made by [New] in one of them
-// and attached to with [Attach] or [AttachReadOnly] in others. All methods may be
+// and attached to with [Attach] or [AttachReadOnly] in others; or, with a name by which unrelated processes find
+// it, made by [Create] and opened by [Open] or [OpenReadOnly]. All methods may be
 // called by several goroutines at once.
 type Segment struct {
 	name     string
+	named    bool // it is in namedDir, and file has a shared lock on it
 	size     int64
 	pageSize int64
 	file     *os.File
+	prot     int // of mem
 
 	// mu is held to read by whoever uses a mapping's existence or the descriptor's
 	// number, so that Close does not give either away under them.
@@ -85,21 +88,28 @@ func Attach(f *os.File) (*Segment, error) { return attach(f, mmap.RDWR) }
 func AttachReadOnly(f *os.File) (*Segment, error) { return attach(f, mmap.RDONLY) }
 
 func attach(f *os.File, prot int) (*Segment, error) {
+	s := new(Segment)
+	if err := s.attach(f, prot); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Segment) attach(f *os.File, prot int) error {
 	if f == nil {
-		return nil, fmt.Errorf("attach segment: no file: %w", os.ErrInvalid)
+		return fmt.Errorf("attach segment: no file: %w", os.ErrInvalid)
 	}
 	size, err := checkMemory(f)
 	if err != nil {
-		return nil, fmt.Errorf("attach segment %q: %w", f.Name(), err)
+		return fmt.Errorf("attach segment %q: %w", f.Name(), err)
 	}
 	if err := sys.CloseOnExec(f); err != nil {
-		return nil, fmt.Errorf("attach segment %q: %w", f.Name(), err)
+		return fmt.Errorf("attach segment %q: %w", f.Name(), err)
 	}
-	s, err := mapSegment(f, nameOf(f), size, prot)
-	if err != nil {
-		return nil, fmt.Errorf("attach segment: %w", err)
+	if err := s.become(f, nameOf(f), size, prot); err != nil {
+		return fmt.Errorf("attach segment: %w", err)
 	}
-	return s, nil
+	return nil
 }
 
 // checkMemory returns the size of the memory file f, which can no longer change.
@@ -135,15 +145,22 @@ func nameOf(f *os.File) string {
 }
 
 func mapSegment(f *os.File, name string, size int64, prot int) (*Segment, error) {
-	pageSize, err := sys.PageSize(f)
-	if err != nil {
-		return nil, fmt.Errorf("map %q: %w", name, err)
-	}
-	s := &Segment{name: name, size: size, pageSize: pageSize, file: f}
-	if s.mem, err = s.mapMemory(prot); err != nil {
+	s := new(Segment)
+	if err := s.become(f, name, size, prot); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// become makes s, which is new, the segment that f is open on.
+func (s *Segment) become(f *os.File, name string, size int64, prot int) error {
+	pageSize, err := sys.PageSize(f)
+	if err != nil {
+		return fmt.Errorf("map %q: %w", name, err)
+	}
+	s.name, s.size, s.pageSize, s.file, s.prot = name, size, pageSize, f, prot
+	s.mem, err = s.mapMemory(prot)
+	return err
 }
 
 func (s *Segment) mapMemory(prot int) (m mmap.MMap, err error) {
@@ -197,6 +214,9 @@ func (s *Segment) ReadOnly() ([]byte, error) {
 
 // File returns the descriptor to pass to a child process (os/exec's ExtraFiles, for
 // example), which gives it to [Attach]. It belongs to the segment: do not close it.
+//
+// Attach refuses a segment with a name, which is not sealed: a child opens that by its name. One that is passed
+// the descriptor nevertheless holds the segment too, until it closes it or ends.
 func (s *Segment) File() *os.File { return s.file }
 
 // Size returns the number of bytes, also after Close.
@@ -206,11 +226,11 @@ func (s *Segment) Size() int64 { return s.size }
 // of a huge page for a segment made by [NewHuge], else that of the system's pages.
 func (s *Segment) PageSize() int64 { return s.pageSize }
 
-// Name returns the name given to New, in processes that attached too.
+// Name returns the name given to New or Create, in processes that attached or opened it too.
 func (s *Segment) Name() string { return s.name }
 
 // Close takes the memory away from this process; others keep theirs, and the memory is
-// freed when the last one has closed it or ended. Slices and views of it must no
+// freed when the last one has closed it or ended, and if it has a name, not before a [Remove]. Slices and views of it must no
 // longer be used: they fault. A second Close does nothing.
 func (s *Segment) Close() error {
 	s.mu.Lock()
