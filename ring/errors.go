@@ -9,4 +9,10 @@ var (
 	ErrCorrupted = errors.New("ring is corrupted")
 	// ErrTooLarge means that a record does not fit into the ring even if it is empty.
 	ErrTooLarge = errors.New("record too large for the ring")
+	// ErrClosed means that a ring or queue takes no items any more.
+	ErrClosed = errors.New("closed for new items")
+	// ErrItemType means that a queue's items are of another type.
+	ErrItemType = errors.New("queue of another item type")
+	// ErrNoPlace means that a ring has as many participants as it can have.
+	ErrNoPlace = errors.New("no place for another participant")
 )

@@ -1,8 +1,10 @@
 package ring_test
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 
 	"github.com/shmkit/shmkit/ring"
 )
@@ -87,4 +89,64 @@ func ExampleConsumer_PeekRun() {
 	// 1
 	// 4
 	// 9
+}
+
+// Both ends of a pipe may be in one process; usually one of them is a field of a child's arguments.
+func ExampleNewPipe() {
+	a, b, err := ring.NewPipe(ring.PipeOptions{})
+	if err != nil {
+		panic(err)
+	}
+	defer b.Close()
+	ctx := context.Background()
+	for _, msg := range []string{"one", "", "three"} {
+		if err := a.Send(ctx, []byte(msg)); err != nil {
+			panic(err)
+		}
+	}
+	if err := a.Close(); err != nil {
+		panic(err)
+	}
+	for {
+		msg, err := b.Recv(ctx)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			panic(err)
+		}
+		fmt.Printf("%q\n", msg)
+	}
+	// Output:
+	// "one"
+	// ""
+	// "three"
+}
+
+// A reader that is too slow learns how much it has missed.
+func ExampleBroadcastReader_Next() {
+	const records, size = 4, 8
+	mem := make([]byte, ring.BroadcastSize(records, size))
+	if err := ring.InitBroadcast(mem, records, size); err != nil {
+		panic(err)
+	}
+	w, err := ring.AttachBroadcastWriter(mem)
+	if err != nil {
+		panic(err)
+	}
+	r, err := ring.AttachBroadcastReader(mem)
+	if err != nil {
+		panic(err)
+	}
+	for i := range uint64(6) {
+		w.Write(binary.NativeEndian.AppendUint64(nil, i))
+	}
+	for rec, missed, ok := r.Next(); ok; rec, missed, ok = r.Next() {
+		fmt.Println(binary.NativeEndian.Uint64(rec), "after", missed)
+	}
+	// Output:
+	// 2 after 2
+	// 3 after 0
+	// 4 after 0
+	// 5 after 0
 }

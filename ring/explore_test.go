@@ -4,11 +4,14 @@ package ring
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/shmkit/shmkit/internal/explore"
+	"github.com/shmkit/shmkit/internal/owner"
 )
 
 // What these scenarios are for, and how they are run, says package explore.
@@ -301,4 +304,141 @@ func once(pushed int, crashed bool, takers ...[]uint64) error {
 		return fmt.Errorf("lost: %v of %d", takers, pushed)
 	}
 	return nil
+}
+
+// explorePipe makes a pipe of which each end is a process's.
+func explorePipe(w *explore.World, capacity int) (a, b *PipeEnd) {
+	self, err := owner.Self()
+	if err != nil {
+		panic(err)
+	}
+	size, _ := pipeSize(capacity, 2)
+	mem := make([]byte, size)
+	if err := initPipe(mem, capacity, 2, self, ^uint64(0)-63); err != nil {
+		panic(err)
+	}
+	w.SharePlain("pipe", mem)
+	ends := [2]*PipeEnd{new(PipeEnd), new(PipeEnd)}
+	for i, e := range ends {
+		if err := e.attach(mem, i, self); err != nil {
+			panic(err)
+		}
+		e.state.Store(open)
+	}
+	return ends[0], ends[1]
+}
+
+func sendNumber(e *PipeEnd, v uint64) {
+	if err := e.Send(context.Background(), number(v)); err != nil {
+		explore.Fail("not sent", "%v", err)
+	}
+}
+
+func recvNumber(e *PipeEnd, v uint64) {
+	b, err := e.Recv(context.Background())
+	if err != nil || string(b) != string(number(v)) {
+		explore.Fail("received", "%x, %v for %d", b, err, v)
+	}
+	explore.Observe(v)
+}
+
+// One end sends, waiting for room, and closes; the other receives all of it, waiting for it, and io.EOF. Sleeps have no bound: whoever is
+// not told stays asleep.
+func TestExplorePipe(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		messages uint64
+		close    bool
+	}{{"one", 1, false}, {"more than there is room for", 4, false}, {"closed", 1, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			explore.Run(t, explore.Scenario{Name: "ring.Pipe, " + tt.name, Delays: 3, Walks: 300, New: func(w *explore.World) {
+				a, b := explorePipe(w, minPipe)
+				w.Go("sender", func() {
+					for v := range tt.messages {
+						sendNumber(a, v+1)
+					}
+					if tt.close {
+						a.hangUp()
+					}
+				})
+				w.Go("receiver", func() {
+					for v := range tt.messages {
+						recvNumber(b, v+1)
+					}
+					if tt.close {
+						if _, err := b.Recv(context.Background()); err != io.EOF {
+							explore.Fail("received", "%v for io.EOF", err)
+						}
+					}
+				})
+			}})
+		})
+	}
+}
+
+// A number there and back.
+func TestExplorePipePingPong(t *testing.T) {
+	explore.Run(t, explore.Scenario{Name: "ring.Pipe, there and back", Delays: 3, Walks: 300, New: func(w *explore.World) {
+		a, b := explorePipe(w, minPipe)
+		w.Go("ping", func() { sendNumber(a, 1); recvNumber(a, 2) })
+		w.Go("pong", func() { recvNumber(b, 1); sendNumber(b, 2) })
+	}})
+}
+
+// A writer, which may crash, and a reader that it laps: no record is torn, and each is received or counted.
+func TestExploreBroadcast(t *testing.T) {
+	for crashes := range 2 {
+		explore.Run(t, explore.Scenario{Name: fmt.Sprint("ring.Broadcast, crashes: ", crashes), Crashes: crashes, Delays: 3, Walks: 300,
+			New: func(w *explore.World) {
+				const slots, size, start = 2, 16, ^uint64(0) - 1
+				mem := make([]byte, BroadcastSize(slots, size))
+				if err := initBroadcast(mem, slots, size, start); err != nil {
+					panic(err)
+				}
+				w.Share("broadcast", mem)
+				first := w.GoMortal("writer", func() { writeNumbers(mem, 3, 0) })
+				w.Go("successor", func() { explore.Until(first.Gone); writeNumbers(mem, 1, 1) })
+				r, err := AttachBroadcastReader(mem)
+				if err != nil {
+					panic(err)
+				}
+				next := uint64(start)
+				read := func() bool {
+					b, missed, ok := r.Next()
+					if !ok {
+						return false
+					}
+					next += missed
+					if string(b) != string(number(next<<1)) && string(b) != string(number(next<<1|1)) {
+						explore.Fail("torn record", "%x for %d", b, next)
+					}
+					next++
+					return true
+				}
+				w.Go("reader", func() {
+					for range 3 {
+						read()
+					}
+				})
+				w.Check(func() error {
+					for read() {
+					}
+					if got := next - start; got < 1 || got > 4 || !first.Crashed() && got != 4 {
+						return fmt.Errorf("%d records were received or counted", got)
+					}
+					return nil
+				})
+			}})
+	}
+}
+
+// writeNumbers writes records that say at which position they are, and who has written them.
+func writeNumbers(mem []byte, n int, who uint64) {
+	w, err := AttachBroadcastWriter(mem)
+	if err != nil {
+		explore.Fail("corrupted", "%v", err)
+	}
+	for range n {
+		w.Write(number(w.tail<<1 | who))
+	}
 }

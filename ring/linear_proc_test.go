@@ -22,6 +22,7 @@ var parts = map[string]history.Part{
 	"produce or die": doomed(2, produceRecords),
 	"consume":        withScene(consumeRecords),
 	"consume or die": doomed(2, consumeRecords),
+	"put and take":   withScene(putAndTake),
 }
 
 // What an operation is called with, and what it returns. The nth value that is put into a ring is always the same, so that
@@ -61,6 +62,13 @@ const (
 	opRelease // Release
 	opMayDrop // Release of one record, by one who was killed in it
 	opAttach  // AttachConsumer, and a Peek
+
+	opMPut     // MPMC: Reserve and Commit
+	opMTake    // Take and Release
+	opMReserve // the halves of both
+	opMCommit
+	opMClaim
+	opMRelease
 )
 
 func value(n int64) uint32 { return uint32(n)*2654435761 + 1 }

@@ -17,5 +17,8 @@ func TestMain(m *testing.M) {
 		runChild(name)
 		os.Exit(0)
 	}
+	runPipeChild()
+	runBroadcastChild()
+	queueChild()
 	leak.Main(m)
 }

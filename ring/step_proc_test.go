@@ -152,6 +152,16 @@ func init() {
 			return func() { o.operate(h) }
 		}
 	}
+	for name, o := range pipings {
+		operations[name] = o.stepped
+	}
+	for name, o := range wakers {
+		operations[name] = o.stepped
+	}
+	for name, o := range broadcastings {
+		operations[name] = o.stepped
+	}
+	stepOthers(operations)
 	singlestep.Child(operations)
 }
 
