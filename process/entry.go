@@ -8,8 +8,9 @@ import (
 
 // An Entry is a function that children can run.
 type Entry struct {
-	name string
-	run  func(files []*os.File)
+	name    string
+	run     func(files []*os.File)
+	reports bool // run leaves word if it fails
 }
 
 var registry = struct {

@@ -30,15 +30,19 @@ func FuzzSettings(f *testing.F) {
 
 // FuzzCutOwner: a variable is this process's exactly if its first line is what the parent writes there.
 func FuzzCutOwner(f *testing.F) {
-	f.Add(12, owned(12, "entry \"a\""))
-	f.Add(12, "12")
-	f.Add(0, "")
-	f.Fuzz(func(t *testing.T, pid int, text string) {
-		rest, ok := cutOwner(pid, text)
+	f.Add("12", owned("12", "entry \"a\""))
+	f.Add("12", "12")
+	f.Add("pipe 3", "")
+	f.Fuzz(func(t *testing.T, who string, text string) {
+		is := func(other string) bool { return other == who }
+		rest, ok := cutOwner(text, is)
 		if ok && strings.Contains(text, "\n") {
-			require.Equal(t, text, owned(pid, rest))
+			require.Equal(t, text, owned(who, rest))
 		}
-		rest, ok = cutOwner(pid, owned(pid, text))
+		if strings.Contains(who, "\n") {
+			return // which no owner is written with
+		}
+		rest, ok = cutOwner(owned(who, text), is)
 		require.True(t, ok)
 		require.Equal(t, text, rest)
 	})

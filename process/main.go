@@ -11,9 +11,9 @@ import (
 	"github.com/shmkit/shmkit/internal/sys"
 )
 
-// Main must be the first thing that main does. In a child it runs the child's entry
-// and never returns; in every other process it returns at once, and children may be
-// started from then on.
+// Main must be the first thing that main does, and in tests the first thing that TestMain
+// does. In a child it runs the child's entry and never returns; in every other process it
+// returns at once, and children may be started from then on.
 func Main() {
 	closeRegistry()
 	if adopted == nil {
@@ -27,8 +27,14 @@ func Main() {
 		fail(exitUnknown, err)
 	}
 	_ = sys.SetComm(adopted.name) // only for people
-	_ = sys.Close(statusFile)
-	go followParent()
+	if !e.reports {
+		_ = sys.Close(statusFile)
+	}
+	if adopted.detached {
+		_ = sys.Close(lifelineFile)
+	} else {
+		go followParent()
+	}
 	e.run(passedFiles(adopted.files))
 	os.Exit(0)
 }
@@ -50,6 +56,9 @@ func followParent() {
 }
 
 var onTerminate atomic.Pointer[func()]
+
+// terminated says that a SIGTERM has come, whether somebody was there to be told or not.
+var terminated atomic.Bool
 
 // OnTerminate makes a child call f, on a goroutine of the package, for each SIGTERM
 // that it gets; one that comes while f runs is kept, further ones are dropped. Without
@@ -73,6 +82,7 @@ func catchSignals() {
 	signal.Notify(terminate, sys.SIGTERM)
 	go func() {
 		for range terminate {
+			terminated.Store(true) // before the load; pairs with the load in Function.run
 			if f := onTerminate.Load(); f != nil {
 				(*f)()
 			}

@@ -26,7 +26,7 @@ const programEnv = "PROCESS_TEST_PROGRAM"
 var (
 	beforeMain = map[string]func(){"start without Main": startWithoutMain}
 	afterMain  = map[string]func(){"first byte": firstByte, "group": groupParent, "no child": noChild,
-		"looks": looks, "unprivileged": unprivileged}
+		"looks": looks, "unprivileged": unprivileged, "detacher": detacher}
 )
 
 func TestMain(m *testing.M) {

@@ -16,6 +16,7 @@ type Options struct {
 	Name   string     // what ps shows; its first 15 bytes become the short name
 	Env    []string   // "key=value", added to the parent's or replacing its
 	Dir    string     // working directory
+	Stdin  *os.File   // nil: empty
 	Stdout *os.File   // nil: the parent's
 	Stderr *os.File   // nil: the parent's
 	Files  []*os.File // open in the child, too; the parent keeps its own and may close them after Start
@@ -28,6 +29,10 @@ type Options struct {
 	// CPUs are those on which the child may run, by the kernel's numbers, whether the parent may
 	// or not. None: the parent's.
 	CPUs []int
+
+	// Detached lets the child live on when the parent ends, in a session of its own. While the parent
+	// lives, it is a child like any other.
+	Detached bool
 }
 
 // A Limit bounds one resource of a child and of all that it starts.

@@ -26,6 +26,19 @@ type Process struct {
 // Pid returns the child's pid. It may belong to another process once Done is closed.
 func (p *Process) Pid() int { return p.pid }
 
+// Name returns the child's name: Options.Name, or that of what it runs.
+func (p *Process) Name() string { return p.name }
+
+// Alive reports whether the child has not ended, as far as this process knows: once it is false, [Process.ExitCode] tells how.
+func (p *Process) Alive() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
 // Done returns a channel that is closed when the child has ended and was reaped.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
@@ -59,6 +72,10 @@ func (p *Process) ExitCode() int {
 // Kill ends the child at once. The error is [os.ErrProcessDone] if it had ended and
 // was reaped before.
 func (p *Process) Kill() error { return p.Signal(os.Kill) }
+
+// Terminate asks the child to end, by SIGTERM: the context of its [Function] ends. The error is [os.ErrProcessDone] if
+// it had ended and was reaped before.
+func (p *Process) Terminate() error { return p.Signal(sys.SIGTERM) }
 
 // Signal sends s to the child, never to another process that has its pid by now.
 // The error is [os.ErrProcessDone] if it has ended and was reaped.
@@ -116,7 +133,11 @@ func (p *Process) reason() error {
 		return nil
 	}
 	number, text, _ := strings.Cut(string(buf[:n]), " ")
-	if errno, _ := strconv.Atoi(number); errno != 0 {
+	errno, _ := strconv.Atoi(number)
+	if errno == failedItself { // pairs with report
+		return errors.New(text)
+	}
+	if errno != 0 {
 		cause := sys.Errno(errno)
 		return fmt.Errorf("did not start: %s: %w", strings.TrimSuffix(text, ": "+cause.Error()), cause)
 	}

@@ -17,6 +17,8 @@ type settings struct {
 	nice   int // 0: the parent's
 	cpus   []int
 	strays []int // descriptors that are inherited and shall not be
+
+	detached bool // it does not end with the parent
 }
 
 // Descriptors of a child. What Options.Files name follows.
@@ -42,6 +44,9 @@ func (s *settings) encode() string {
 	}
 	for _, fd := range s.strays {
 		b = strconv.AppendInt(append(b, "\nstray "...), int64(fd), 10)
+	}
+	if s.detached {
+		b = append(b, "\ndetached"...)
 	}
 	return string(b)
 }
@@ -77,6 +82,8 @@ func (s *settings) set(key, value string) (err error) {
 		s.cpus, err = appendInt(s.cpus, value)
 	case "stray":
 		s.strays, err = appendInt(s.strays, value)
+	case "detached":
+		s.detached = true
 	default:
 		err = fmt.Errorf("unknown key %q", key)
 	}

@@ -48,7 +48,7 @@ func runStage(text string) error {
 	if err := os.Unsetenv(stageVar); err != nil {
 		return err
 	}
-	text, ok := cutOwner(os.Getppid(), text)
+	text, ok := cutOwner(text, isMine)
 	if !ok {
 		return nil
 	}
@@ -100,7 +100,7 @@ func execAgain(s *settings, text string) error {
 		}
 	}
 	env := environment(os.Environ(), nil)
-	env = append(env, entryVar+"="+owned(os.Getpid(), text))
+	env = append(env, entryVar+"="+owned(strconv.Itoa(os.Getpid()), text))
 	return sys.Exec(sys.SelfExe, os.Args, env)
 }
 
@@ -126,7 +126,7 @@ func adopt(text string) error {
 	if err := os.Unsetenv(entryVar); err != nil {
 		return err
 	}
-	text, ok := cutOwner(os.Getpid(), text)
+	text, ok := cutOwner(text, isMe)
 	if !ok {
 		return nil
 	}
@@ -160,6 +160,9 @@ func become(s *settings) error {
 	return nil
 }
 
+// failedItself stands in place of an errno before what a child's own function has to say.
+const failedItself = -1
+
 // fail ends a child that cannot reach its function. The parent's Wait reports err,
 // system errors as such.
 func fail(code int, err error) {
@@ -168,12 +171,37 @@ func fail(code int, err error) {
 	os.Exit(code)
 }
 
-// owned puts a process's id before what is for its eyes, or its child's.
-func owned(pid int, text string) string { return strconv.Itoa(pid) + "\n" + text }
+// owned puts who it is for before what is for its eyes, or its child's.
+func owned(who string, text string) string { return who + "\n" + text }
 
-// cutOwner takes it off. It reports whether it is pid; otherwise the variable was another process's, passed on
+// cutOwner takes it off. It reports whether it is this process; otherwise the variable was another process's, passed on
 // by a program that had it in its environment.
-func cutOwner(pid int, text string) (rest string, ok bool) {
-	owner, rest, _ := strings.Cut(text, "\n")
-	return rest, owner == strconv.Itoa(pid)
+func cutOwner(text string, is func(who string) bool) (rest string, ok bool) {
+	who, rest, _ := strings.Cut(text, "\n")
+	return rest, is(who)
 }
+
+// parentOf says whose a child is: its parent's, which cannot end without it. A detached child can lose its parent at any moment: it
+// is known by the pipe that it gets, which no other program has in that place.
+func parentOf(detached bool, report *os.File) (who string, err error) {
+	if !detached {
+		return strconv.Itoa(os.Getpid()), nil
+	}
+	_, ino, err := sys.FileID(report)
+	return pipeMark + strconv.FormatUint(ino, 10), err
+}
+
+// pipeMark is before the number of a pipe.
+const pipeMark = "pipe "
+
+// isMine reports whether who, from the parent, means this process.
+func isMine(who string) bool {
+	if number, ok := strings.CutPrefix(who, pipeMark); ok {
+		ino, err := sys.InodeOf(statusFile)
+		return err == nil && number == strconv.FormatUint(ino, 10)
+	}
+	return who == strconv.Itoa(os.Getppid())
+}
+
+// isMe reports whether who, from this process's first stage, means it.
+func isMe(who string) bool { return who == strconv.Itoa(os.Getpid()) }

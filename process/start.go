@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/shmkit/shmkit/internal/sys"
@@ -21,20 +22,22 @@ var errNotReady = errors.New("process.Main has not run in this program: " +
 // The child runs until its function returns, it is killed or the parent ends. It
 // needs no Wait to be cleaned up after.
 func (e *Entry) Start(o Options) (*Process, error) {
-	p, err := e.start(o)
+	p, err := e.start(o, nil, func() {})
 	if err != nil {
 		return nil, fmt.Errorf("start process %q: %w", e.name, err)
 	}
 	return p, nil
 }
 
-func (e *Entry) start(o Options) (*Process, error) {
+// start passes files before those of the options. ended is called when the child has ended.
+func (e *Entry) start(o Options, files []*os.File, ended func()) (*Process, error) {
 	if !Ready() {
 		return nil, errNotReady
 	}
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	o.Files = slices.Concat(files, o.Files)
 	life, err := lifeline.acquire()
 	if err != nil {
 		return nil, err
@@ -44,16 +47,23 @@ func (e *Entry) start(o Options) (*Process, error) {
 		lifeline.release()
 		return nil, err
 	}
-	go p.watch(lifeline.release)
+	go p.watch(func() {
+		lifeline.release()
+		ended()
+	})
 	return p, nil
 }
 
 func (e *Entry) launch(o Options, life *os.File) (*Process, error) {
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return nil, err
+	stdin := o.Stdin
+	if stdin == nil {
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			return nil, err
+		}
+		defer null.Close()
+		stdin = null
 	}
-	defer null.Close()
 	status, report, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -62,15 +72,22 @@ func (e *Entry) launch(o Options, life *os.File) (*Process, error) {
 
 	s := settings{
 		entry: e.name, name: cmp.Or(o.Name, e.name), files: len(o.Files),
-		limits: o.Limits, nice: o.Nice, cpus: o.CPUs, strays: strays(),
+		limits: o.Limits, nice: o.Nice, cpus: o.CPUs, strays: strays(), detached: o.Detached,
+	}
+	parent, err := parentOf(o.Detached, report)
+	if err != nil {
+		_ = status.Close()
+		return nil, err
 	}
 	r := spawn(sys.Command{
 		Path: sys.SelfExe,
 		Args: []string{s.name},
-		Env:  append(environment(os.Environ(), o.Env), stageVar+"="+owned(os.Getpid(), s.encode())),
+		Env:  append(environment(os.Environ(), o.Env), stageVar+"="+owned(parent, s.encode())),
 		Dir:  o.Dir,
+
+		Detached: o.Detached,
 	}, append([]*os.File{
-		0: null, 1: cmp.Or(o.Stdout, os.Stdout), 2: cmp.Or(o.Stderr, os.Stderr),
+		0: stdin, 1: cmp.Or(o.Stdout, os.Stdout), 2: cmp.Or(o.Stderr, os.Stderr),
 		lifelineFile: life, statusFile: report,
 	}, o.Files...))
 	if r.err != nil {
