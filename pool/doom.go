@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shmkit/shmkit/internal/objects"
 	"github.com/shmkit/shmkit/internal/sys"
 	"github.com/shmkit/shmkit/process"
 )
@@ -52,7 +53,7 @@ func (p *Pool) tell(m *member) {
 // killLate kills a worker that is about to end and has not after a while. The caller holds Pool.mu.
 func (p *Pool) killLate(m *member) {
 	proc := m.proc
-	time.AfterFunc(killAfter, func() {
+	afterPatience(proc, killAfter, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if m.proc == proc {
@@ -71,8 +72,9 @@ func (p *Pool) noticeRetired(m *member) {
 
 // An ending is a worker's way out, which it goes once.
 type ending struct {
-	once sync.Once
-	exit []byte // the encoded OnExit
+	once   sync.Once
+	exit   []byte            // the encoded OnExit
+	shared *objects.Arrivals // what it refers to
 }
 
 // told is called for each SIGTERM. One that does not come from the parent is dropped: a service manager sends it to every process
@@ -90,7 +92,7 @@ func (w *worker) depart(code int) {
 }
 
 // run runs OnExit. What goes wrong there is nobody's to know.
-func (e *ending) run() { e.once.Do(func() { _ = prepareWorker(e.exit) }) }
+func (e *ending) run() { e.once.Do(func() { _ = prepareWorker(e.exit, e.shared) }) }
 
 // mindSignals makes the worker listen to the parent's SIGTERM.
 func (w *worker) mindSignals() { process.OnTerminate(w.told) }

@@ -68,11 +68,11 @@ func Func[In, Out any](name string, fn func(context.Context, In) (Out, error), o
 	}
 	in, err := codec.For[In](c.codec, argumentRefers)
 	if err != nil {
-		panic(fmt.Sprintf("pool: Func %q: argument: %v", name, err))
+		panic(fmt.Sprintf("pool: Func %q: argument: %v; with WithCodec it may be any type", name, err))
 	}
 	out, err := codec.For[Out](c.codec, resultRefers)
 	if err != nil {
-		panic(fmt.Sprintf("pool: Func %q: result: %v", name, err))
+		panic(fmt.Sprintf("pool: Func %q: result: %v; with WithCodec it may be any type", name, err))
 	}
 	f := &Function[In, Out]{fn: fn, in: in, out: out}
 	f.small = in.Plain() && reflect.TypeFor[In]().Size() <= nearBytes

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/objects"
 	"github.com/shmkit/shmkit/shm"
 )
 
@@ -115,7 +116,7 @@ func FuzzInitialisers(f *testing.F) {
 			if len(part) >= 4 && registry.inits[string(part[4:][:min(binary.LittleEndian.Uint32(part), uint32(len(part)-4))])] != nil {
 				continue // it would do what it does
 			}
-			err := runInit(context.Background(), part)
+			err := runInit(context.Background(), part, &objects.Arrivals{})
 			require.Equal(t, len(part) == 0, err == nil, "%v", err)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/shmkit/shmkit/internal/codec"
+	"github.com/shmkit/shmkit/internal/objects"
 )
 
 // An Init is a function that prepares a worker: see [InitFunc].
@@ -20,9 +21,10 @@ type Init[A any] struct {
 
 // InitFunc registers fn under name as something that can run in each worker before
 // its first task. Use it for package-level variables: it panics after Main, for a
-// name that is taken, and for a type A that cannot cross between processes.
+// name that is taken, and for a type A that cannot cross between processes. Fields of a type that is [process.Shared] are the same
+// object in parent and workers.
 func InitFunc[A any](name string, fn func(context.Context, A) error) *Init[A] {
-	plan, err := codec.For[A](nil, nil)
+	plan, err := codec.For[A](nil, objects.Refers)
 	if err != nil {
 		panic(fmt.Sprintf("pool: InitFunc %q: argument: %v", name, err))
 	}
@@ -39,15 +41,17 @@ func InitFunc[A any](name string, fn func(context.Context, A) error) *Init[A] {
 
 // An Initialiser is an Init with its argument. The zero value does nothing.
 type Initialiser struct {
-	name string
-	arg  []byte
-	err  error
+	name    string
+	arg     []byte
+	objects *objects.List // that the argument refers to
+	err     error
 }
 
-// With binds the argument, which is encoded at once. If that fails, New fails.
+// With binds the argument, which is encoded at once. If that fails, New fails. What it shares must stay open in
+// this process until the pool is closed.
 func (in *Init[A]) With(arg A) Initialiser {
-	i := Initialiser{name: in.name}
-	enc, err := in.plan.Prepare(&arg, nil)
+	i := Initialiser{name: in.name, objects: new(objects.List)}
+	enc, err := in.plan.Prepare(&arg, i.objects)
 	if err != nil {
 		i.err = fmt.Errorf("encode argument of %s: %w", in.name, err)
 		return i
@@ -59,12 +63,12 @@ func (in *Init[A]) With(arg A) Initialiser {
 
 // initialiser is an Init of any type.
 type initialiser interface {
-	run(ctx context.Context, arg []byte) error
+	run(ctx context.Context, arg []byte, shared *objects.Arrivals) error
 }
 
-func (in *Init[A]) run(ctx context.Context, arg []byte) error {
+func (in *Init[A]) run(ctx context.Context, arg []byte, shared *objects.Arrivals) error {
 	var a A
-	if err := in.plan.Decode(arg, &a, false, nil); err != nil {
+	if err := in.plan.Decode(arg, &a, false, shared); err != nil {
 		return fmt.Errorf("decode argument of %s: %w", in.name, err)
 	}
 	return in.fn(ctx, a)
@@ -103,7 +107,7 @@ func (i Initialiser) encode() []byte {
 }
 
 // runInit runs the initialiser that the parent encoded. A panic in it is an error.
-func runInit(ctx context.Context, b []byte) (err error) {
+func runInit(ctx context.Context, b []byte, shared *objects.Arrivals) (err error) {
 	if len(b) == 0 {
 		return nil
 	}
@@ -123,17 +127,17 @@ func runInit(ctx context.Context, b []byte) (err error) {
 	if in == nil {
 		return fmt.Errorf("initialiser %q is not registered in the worker", name)
 	}
-	return in.run(ctx, append([]byte(nil), b[4+n:]...))
+	return in.run(ctx, append([]byte(nil), b[4+n:]...), shared)
 }
 
 // prepareWorker runs the initialiser in a goroutine of its own, so that one that ends it
 // by runtime.Goexit does not end the worker's main goroutine.
-func prepareWorker(b []byte) error {
+func prepareWorker(b []byte, shared *objects.Arrivals) error {
 	result := make(chan error, 1)
 	go func() {
 		err := errors.New("initialiser called runtime.Goexit")
 		defer func() { result <- err }()
-		err = runInit(context.Background(), b)
+		err = runInit(context.Background(), b, shared)
 	}()
 	return <-result
 }

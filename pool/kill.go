@@ -29,7 +29,7 @@ func (p *Pool) kill(m *member) {
 	}
 	proc := m.proc
 	_ = proc.Kill() // it has ended if that fails
-	time.AfterFunc(quarantineAfter, func() {
+	afterKill(proc, quarantineAfter, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.quarantine(m, proc)
@@ -41,6 +41,39 @@ func (p *Pool) killAll() {
 	for _, m := range p.members {
 		p.kill(m)
 	}
+}
+
+// stopTimeout is how long a worker has to end once it has nothing to do and is told to.
+const stopTimeout = 5 * time.Second
+
+// stopWorkers lets idle workers end by themselves, and ends those who do not.
+func (p *Pool) stopWorkers() {
+	p.mu.Lock()
+	p.phase = max(p.phase, stopping)
+	p.endMove()
+	p.mem.ctl.stop.Store(1) // pairs with the loads in worker.unwanted
+	p.wakeAll()
+	for _, m := range p.members {
+		p.stopLate(m)
+	}
+	p.mu.Unlock()
+	p.watchers.Wait()
+}
+
+// stopLate ends a worker that has nothing to do and does not end by itself. The caller holds mu.
+func (p *Pool) stopLate(m *member) {
+	proc := m.proc
+	if proc == nil { // welcome does it
+		return
+	}
+	afterPatience(proc, stopTimeout, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if m.proc == proc && !m.doomed {
+			p.late++
+			p.kill(m)
+		}
+	})
 }
 
 // putDown kills a worker in the middle of a task, for a reason that its task is told. The task is doomed first, so that it is that

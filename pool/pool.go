@@ -296,9 +296,6 @@ func (p *Pool) checkIdle() {
 	}
 }
 
-// stopTimeout is how long a worker has to end once it has nothing to do and is told to.
-const stopTimeout = 5 * time.Second
-
 // tearDown ends the workers and frees everything, once; later callers wait for it.
 func (p *Pool) tearDown() {
 	p.teardown.Do(func() {
@@ -320,28 +317,6 @@ func (p *Pool) tearDown() {
 		close(p.closed)
 	})
 	<-p.closed
-}
-
-// stopWorkers lets idle workers end by themselves, and ends those who do not.
-func (p *Pool) stopWorkers() {
-	p.mu.Lock()
-	p.phase = max(p.phase, stopping)
-	p.endMove()
-	p.mem.ctl.stop.Store(1) // pairs with the loads in worker.unwanted
-	p.wakeAll()
-	p.mu.Unlock()
-	deadline := time.AfterFunc(stopTimeout, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, m := range p.members {
-			if m.proc != nil && !m.doomed && !isDead(m.proc) {
-				p.late++
-			}
-		}
-		p.killAll()
-	})
-	defer deadline.Stop()
-	p.watchers.Wait()
 }
 
 func programName() string { return filepath.Base(os.Args[0]) }

@@ -40,8 +40,8 @@ func TestRefusedTypes(t *testing.T) {
 		register func()
 		says     []string
 	}{
-		"channel":  {func() { Func("x", nop[withChannel]) }, []string{`Func "x": argument`, "pool.withChannel", "Inner.C", "chan"}},
-		"function": {func() { Func("x", give[func()]) }, []string{`Func "x": result`, "func()"}},
+		"channel":  {func() { Func("x", nop[withChannel]) }, []string{`Func "x": argument`, "pool.withChannel", "Inner.C", "chan", "WithCodec"}},
+		"function": {func() { Func("x", give[func()]) }, []string{`Func "x": result`, "func()", "WithCodec"}},
 		"hidden":   {func() { Func("x", nop[withHidden]) }, []string{"pool.withHidden", "hidden"}},
 		"any":      {func() { Func("x", nop[any]) }, []string{"interface"}},
 		"error":    {func() { Func("x", give[map[string]error]) }, []string{"error"}},

@@ -151,6 +151,8 @@ func (p *Pool) welcome(m *member) {
 		p.kill(m)
 	case m.excess || p.moving != nil:
 		p.retireWorker(m)
+	case p.phase >= stopping:
+		p.stopLate(m)
 	}
 	p.watchers.Add(1)
 	m.release = sync.OnceFunc(p.watchers.Done)
@@ -178,29 +180,6 @@ func (p *Pool) reclaim(incarnation uint32) {
 	defer p.mu.Unlock()
 	p.gotFree()
 	p.exitLocked(1)
-}
-
-// startProcess starts the process and makes the file for its last words.
-func (p *Pool) startProcess(index int, incarnation uint32) (*process.Process, *os.File, error) {
-	crash, err := sys.Memfd("shmkit-crash", crashBytes)
-	if err != nil {
-		return nil, nil, err
-	}
-	proc, err := workerEntry.Start(process.Options{
-		Name:   fmt.Sprintf("%s: worker %d", p.opts.Name, index),
-		Env:    p.opts.shared(p.workers()).workerEnvironment(index, incarnation),
-		Dir:    p.opts.Dir,
-		Stderr: p.opts.Stderr,
-		Limits: p.opts.Limits,
-		Nice:   p.opts.Nice,
-		CPUs:   p.opts.cpusOf(index),
-		Files:  []*os.File{p.home.seg.File(), crash},
-	})
-	if err != nil {
-		crash.Close()
-		return nil, nil, err
-	}
-	return proc, crash, nil
 }
 
 // report takes note of a worker that is ready, or cannot start.

@@ -63,18 +63,18 @@ type worker struct {
 	unrung  bool   // a report was made after which the bell was not looked at
 }
 
-// workerMain serves until the parent wants no more. files are the pool's memory and
-// the file for last words.
+// workerMain serves until the parent wants no more. files are the pool's memory,
+// the file for last words and a worker's baggage.
 func workerMain(files []*os.File) {
 	w, err := attachWorker(files)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "shmkit: worker cannot start: %v\n", err)
-		if len(files) == 2 { // pairs with lastWords: the parent cannot be told through memory that was not mapped
+		if len(files) >= 2 { // pairs with lastWords: the parent cannot be told through memory that was not mapped
 			fmt.Fprintf(files[1], "cannot start: %v\n", err)
 		}
 		os.Exit(1)
 	}
-	if err := w.prepare(files[1]); err != nil {
+	if err := w.prepare(files[1], files[2:]); err != nil {
 		w.refuse(err)
 		os.Exit(1)
 	}
@@ -88,7 +88,7 @@ func workerMain(files []*os.File) {
 
 // attachWorker maps the memory and finds this worker's parts of it.
 func attachWorker(files []*os.File) (*worker, error) {
-	if len(files) != 2 {
+	if len(files) < 2 {
 		return nil, fmt.Errorf("got %d files, want memory and crash file", len(files))
 	}
 	at, err := readPosting()
@@ -133,7 +133,7 @@ func attachWorker(files []*os.File) (*worker, error) {
 }
 
 // prepare does what may fail for reasons of the user's.
-func (w *worker) prepare(crash *os.File) (err error) {
+func (w *worker) prepare(crash *os.File, objects []*os.File) (err error) {
 	if err := debug.SetCrashOutput(crash, debug.CrashOptions{}); err != nil {
 		return fmt.Errorf("set crash output: %w", err)
 	}
@@ -145,8 +145,13 @@ func (w *worker) prepare(crash *os.File) (err error) {
 	if err != nil {
 		return err
 	}
-	w.ending.exit = exit
-	return prepareWorker(init)
+	b, err := unpack(objects)
+	if err != nil {
+		return err
+	}
+	defer b.init.Close()
+	w.ending.exit, w.ending.shared = exit, b.exit
+	return prepareWorker(init, b.init)
 }
 
 // report tells the parent this worker's status.
