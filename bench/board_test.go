@@ -14,7 +14,7 @@ import (
 
 	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/internal/sys"
-	spsc "github.com/shmkit/shmkit/ring"
+	"github.com/shmkit/shmkit/ring"
 )
 
 // boardItems is how many items lie between the two sides of a stream at most.
@@ -47,14 +47,14 @@ const (
 	boardBytes = 5*layout.Line + 8*boardItems + 2*ringBytes
 )
 
-func (s *board) producer(i int) *spsc.Producer {
-	p, err := spsc.AttachProducer(s.rings[i][:])
+func (s *board) producer(i int) *ring.Producer {
+	p, err := ring.AttachProducer(s.rings[i][:])
 	must(err)
 	return p
 }
 
-func (s *board) consumer(i int) *spsc.Consumer {
-	c, err := spsc.AttachConsumer(s.rings[i][:])
+func (s *board) consumer(i int) *ring.Consumer {
+	c, err := ring.AttachConsumer(s.rings[i][:])
 	must(err)
 	return c
 }
@@ -110,7 +110,7 @@ func duel(b *testing.B, side string, turns func(s *board, n uint64)) {
 	must(err)
 	defer func() { must(mem.Unmap()) }()
 	for i := range s.rings {
-		must(spsc.InitSPSC(s.rings[i][:]))
+		must(ring.InitSPSC(s.rings[i][:]))
 	}
 
 	wait := startSide(side, uint64(b.N), f)

@@ -25,7 +25,7 @@ func coldPool(b *testing.B) {
 func coldFutex(b *testing.B) {
 	duel(b, "sleepy pong", func(s *board, _ uint64) {
 		afterQuiet(b, func(i int) {
-			ring(&s.bell, uint32(i)+1)
+			wake(&s.bell, uint32(i)+1)
 			sleep(&s.reply, uint32(i)+1)
 		})
 	})

@@ -47,7 +47,7 @@ func await(word *atomic.Uint64, i uint64) {
 // sleepyPing is ping with both sides asleep while they wait.
 func sleepyPing(s *board, n uint64) {
 	for i := uint32(1); i <= uint32(n); i++ {
-		ring(&s.bell, i)
+		wake(&s.bell, i)
 		sleep(&s.reply, i)
 	}
 }
@@ -55,12 +55,12 @@ func sleepyPing(s *board, n uint64) {
 func sleepyPong(s *board, n uint64) {
 	for i := uint32(1); i <= uint32(n); i++ {
 		sleep(&s.bell, i)
-		ring(&s.reply, i)
+		wake(&s.reply, i)
 	}
 }
 
-// ring stores i into word and wakes whoever sleeps on it.
-func ring(word *atomic.Uint32, i uint32) {
+// wake stores i into word and wakes whoever sleeps on it.
+func wake(word *atomic.Uint32, i uint32) {
 	word.Store(i)
 	sys.FutexWake(word, 1)
 }

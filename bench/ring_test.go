@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/shmkit/shmkit/internal/sys"
-	spsc "github.com/shmkit/shmkit/ring"
+	"github.com/shmkit/shmkit/ring"
 )
 
 // BenchmarkRing is an SPSC ring between two processes, as its users see it. Each side
@@ -42,7 +42,7 @@ func ringPong(s *board, n uint64) {
 }
 
 // send publishes i. The ring has room: only few messages are on their way.
-func send(p *spsc.Producer, i uint64) {
+func send(p *ring.Producer, i uint64) {
 	var message [itemBytes]byte
 	binary.NativeEndian.PutUint64(message[:], i)
 	ok, err := p.TryPut(message[:])
@@ -53,7 +53,7 @@ func send(p *spsc.Producer, i uint64) {
 }
 
 // receive spins until the next item is there, which is i.
-func receive(c *spsc.Consumer, i uint64) {
+func receive(c *ring.Consumer, i uint64) {
 	item, ok, err := c.Peek()
 	for !ok {
 		must(err)

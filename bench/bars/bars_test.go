@@ -72,6 +72,8 @@ func TestJudge(t *testing.T) {
 		{bar{factor: 4, floor: 10}, 11, 1, false, "11.00"},
 		{bar{factor: 1.3, above: "base"}, 1120, 100, true, "1.20"},
 		{bar{factor: 1.3, above: "base"}, 1140, 100, false, "1.40"},
+		{bar{factor: 1.5, plus: 100}, 1600, 1000, true, "1.50"},
+		{bar{factor: 1.5, plus: 100}, 1620, 1000, false, "1.52"},
 		{bar{share: 0.9}, 110, 100, true, "90.9 %"},
 		{bar{share: 0.9}, 120, 100, false, "83.3 %"},
 	} {

@@ -24,11 +24,16 @@ func (r row) judge(medians map[string]float64) verdict {
 		v.ratio, v.bar, v.ok = fmt.Sprintf("%.1f %%", 100*share), fmt.Sprintf(">= %.0f %%", 100*r.bar.share), share >= r.bar.share
 		return v
 	}
-	ratio := figure / reference
+	over := figure
 	if r.bar.above != "" {
-		ratio = (figure - medians[r.bar.above]) / reference
+		over -= medians[r.bar.above]
 		v.reference += ", above " + r.bar.above
 	}
+	if r.bar.plus > 0 {
+		over -= r.bar.plus
+		v.reference += fmt.Sprintf(", above %g ns", r.bar.plus)
+	}
+	ratio := over / reference
 	v.ratio, v.bar = fmt.Sprintf("%.2f", ratio), fmt.Sprintf("<= %g", r.bar.factor)
 	v.ok = ratio <= r.bar.factor
 	if r.bar.floor > 0 {

@@ -16,6 +16,7 @@ type bar struct {
 	factor float64
 	share  float64
 	above  string  // a figure that comes on top of the reference's multiple
+	plus   float64 // ns that do, too
 	floor  float64 // ns that are fine whatever the reference is
 }
 
@@ -30,6 +31,10 @@ var rows = []row{
 	{"Ring/roundtrip", "Limit/line-roundtrip", bar{factor: 1.3}, "1000000x"},
 	{"Ring/each", "Limit/line-each", bar{factor: 1.4}, items},
 	{"Ring/batch", "Limit/line-batch", bar{factor: 1.5}, items},
+	{"Queue/each", "Queue/channel", bar{factor: 0.5}, items},
+	{"Queue/batch", "Limit/line-batch", bar{factor: 3}, items},
+	{"Pipe/roundtrip", "Limit/line-roundtrip", bar{factor: 1.5, plus: 100}, calls},
+	{"Pipe/cold", "Limit/futex-cold", bar{factor: 1.25}, quiets},
 	{"Pool/call/W=1", "Pool/call/ants", bar{factor: 0.9}, calls},
 	{"Pool/call/W=1", "Limit/line-roundtrip", bar{factor: 2.5}, calls},
 	{"Pool/call/W=2", "Pool/call/W=1", bar{factor: 1.5}, calls},
