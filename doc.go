@@ -4,8 +4,8 @@
 // the packages below it are for those who build something of their own.
 //
 //	pool        workers that run typed tasks, supervised
-//	process     one child process: start, wait, kill
-//	ring        lock-free rings over any []byte
+//	process     one child process: start, wait, kill; what it shares with its parent
+//	ring        queues and pipes between processes; lock-free rings over any []byte
 //	semaphore   futex-based locks over any []byte
 //	shm         shared memory segments and typed views of them
 //	internal/…  codec, owner, backoff, layout, sys: values to bytes, who is alive,

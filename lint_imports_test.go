@@ -20,6 +20,7 @@ var (
 		"internal/backoff": {"internal/sys"},
 		"internal/owner":   {"internal/sys", "internal/layout"},
 		"internal/codec":   {"internal/layout"},
+		"internal/objects": {"internal/sys"},
 		"internal/leak":    {"internal/sys"},
 		"internal/history": {"internal/sys", "internal/layout"},
 
@@ -100,6 +101,7 @@ var (
 	}
 	systemCallTests = map[string]string{
 		"process": "they look at a child as the kernel does: its group, its limits, its signals",
+		"ring":    "they interrupt each thread where it waits in the kernel",
 		"pool":    "they end workers as nobody but the kernel can: by any signal, at any time",
 	}
 	// systemCallPackages are for tests alone, and so no part of what internal/sys is for.

@@ -11,17 +11,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The program that the README shows is the one that is compiled and tested.
-func TestReadmeShowsTheExample(t *testing.T) {
+// shown says where the Go code of the README's sections stands as well, to be compiled and run: a whole program, or a part of an
+// example.
+var shown = map[string]string{
+	"The program":               "examples/square/main.go",
+	"Processes that exchange":   "examples/sum/main.go",
+	"Shared memory with Python": "shm/example_test.go",
+}
+
+func TestReadmeShowsWhatIsTested(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
-	_, code, found := strings.Cut(string(readme), "```go\n")
-	require.True(t, found)
-	code, _, found = strings.Cut(code, "```\n")
-	require.True(t, found)
-	program, err := os.ReadFile("examples/square/main.go")
-	require.NoError(t, err)
-	require.Equal(t, string(program[strings.Index(string(program), "package main"):]), code)
+	for section, file := range shown {
+		_, text, found := strings.Cut(string(readme), "## "+section+"\n")
+		require.True(t, found, section)
+		_, code, found := strings.Cut(text, "```go\n")
+		require.True(t, found, section)
+		code, _, _ = strings.Cut(code, "```\n")
+		tested, err := os.ReadFile(file)
+		require.NoError(t, err)
+		if whole := strings.Index(string(tested), "package main"); whole >= 0 {
+			assert.Equal(t, string(tested[whole:]), code, "section %s, beside %s", section, file)
+			continue
+		}
+		assert.True(t, strings.Contains(unindented(string(tested)), unindented(code)), "section %s shows what is not in %s:\n%s", section, file, code)
+	}
+}
+
+func unindented(code string) string {
+	return regexp.MustCompile(`(?m)^\t+`).ReplaceAllString(code, "")
 }
 
 var (

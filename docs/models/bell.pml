@@ -19,7 +19,7 @@ byte bell;              /* pool/bell.go bell: 1 while the parent sleeps or is ab
 bool asleep;            /* in the kernel: the reaper waits on the bell */
 bool mu;                /* pool/pool.go Pool: its lock */
 bool gone;              /* pool/reaper.go stopReaper: the pool has ended */
-bool stop;              /* pool/pool.go stopWorkers */
+bool stop;              /* pool/kill.go stopWorkers */
 byte ended;             /* tasks that the parent knows to have ended */
 byte outside;           /* workers whose end was seen to */
 byte finished[WORKERS]; /* tasks whose word says done */
@@ -173,7 +173,7 @@ init {
 		od
 	}
 	ended == ALL;                         /* pool/await.go awaitIdle: every task has ended */
-	stop = true;                          /* pool/pool.go stopWorkers */
+	stop = true;                          /* pool/kill.go stopWorkers */
 	outside == WORKERS;
 	lock(); gone = true; unlock();        /* pool/reaper.go stopReaper */
 	bell = 1;

@@ -44,7 +44,7 @@ byte present = WORKERS; /* pool/staff.go count */
 #ifdef BATCHES
 byte shown[WORKERS];   /* pool/batch.go show: a bit for each task in a batch, but the first */
 #endif
-bool stop;             /* pool/pool.go stopWorkers */
+bool stop;             /* pool/kill.go stopWorkers */
 byte alive = WORKERS, busy, published;
 byte kills;            /* deaths that may come; none, if it was so decided at the start: who can die is not blocked */
 bool dead[WORKERS];
@@ -302,7 +302,7 @@ active proctype parent() {
 #endif
 	:: published == HINTS && queued == 0 -> break /* every task is claimed */
 	od;
-	stop = true;                                  /* pool/pool.go stopWorkers */
+	stop = true;                                  /* pool/kill.go stopWorkers */
 	wakeAll();
 over:	skip
 }

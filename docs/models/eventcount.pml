@@ -23,7 +23,7 @@ byte permits;                  /* semaphore/layout.go body: free */
 byte wakers = WAKERS;          /* those that are not through */
 bool asleep[SLEEPERS];         /* in the kernel */
 bool owed[SLEEPERS];           /* a timeout, for somebody's death */
-bool left, committed;          /* of sleeper 0: its waiter has gone; semaphore/waitqueue.go waitqueue: asleep */
+bool left, committed;          /* of sleeper 0: its waiter has gone; semaphore/waitqueue.go Waitqueue: asleep */
 bool served[SLEEPERS];
 bool killed[SLEEPERS + WAKERS];
 

@@ -35,7 +35,7 @@ byte cells[SLOTS], waits; /* ring/hints.go Hints: the ready ring, from its head 
 bool peeked[WORKERS];  /* head has not moved since that worker looked */
 byte shown[WORKERS];   /* pool/batch.go show: the second of a batch, plus 1 */
 chan done_[WORKERS] = [SLOTS] of { byte }; /* ring/hints.go Hints: the completion rings */
-bool stop;             /* pool/pool.go stopWorkers */
+bool stop;             /* pool/kill.go stopWorkers */
 
 /* The parent's own. pool/submit.go entry: */
 bool live[SLOTS];
@@ -333,6 +333,6 @@ active proctype parent() {
 	:: timeout && unhinted -> rehint()            /* pool/reap.go reap: the ring was full */
 	:: accepted == TASKS && outstanding == 0 -> break
 	od;
-	stop = true;                                  /* pool/pool.go stopWorkers */
+	stop = true;                                  /* pool/kill.go stopWorkers */
 	assert(concluded == TASKS && promise[0] == NONE && promise[1] == NONE)
 }
