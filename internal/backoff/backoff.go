@@ -57,7 +57,7 @@ func Pause(d time.Duration) { sys.Pause(max(uint32(d/pauseTime()), 1)) }
 // pauseTime measures what one pause costs here: 10 to 140 cycles, by processor. The
 // least of a few short runs is taken, because an interruption only adds.
 var pauseTime = sync.OnceValue(func() time.Duration {
-	const runs, turns = 4, 64
+	const runs, turns = 16, 16
 	best := time.Duration(1 << 62)
 	for range runs {
 		start := time.Now()
