@@ -55,14 +55,21 @@ func (s *Spin) Long(d time.Duration) bool {
 func Pause(d time.Duration) { sys.Pause(max(uint32(d/pauseTime()), 1)) }
 
 // pauseTime measures what one pause costs here: 10 to 140 cycles, by processor. The
-// least of a few short runs is taken, because an interruption only adds.
+// least of a few short runs is taken, because an interruption only adds; and reading the clock, which
+// is slow where it takes a system call, is no part of it.
 var pauseTime = sync.OnceValue(func() time.Duration {
-	const runs, turns = 16, 16
+	const turns = 64
+	return max((least(1+turns)-least(1))/turns, 1)
+})
+
+// least is the shortest time that some runs of so many pauses have taken.
+func least(turns uint32) time.Duration {
+	const runs = 8
 	best := time.Duration(1 << 62)
 	for range runs {
 		start := time.Now()
 		sys.Pause(turns)
 		best = min(best, time.Since(start))
 	}
-	return max(best/turns, 1)
-})
+	return best
+}
