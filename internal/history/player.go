@@ -65,6 +65,12 @@ func (p *Player) Kill() {
 // Wait waits for the end of a process that ends by itself.
 func (p *Player) Wait() { _ = p.cmd.Wait() }
 
+// Pid returns its pid.
+func (p *Player) Pid() int { return p.cmd.Process.Pid }
+
+// Signal sends it a signal.
+func (p *Player) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
+
 // KillSelf has this process killed a short while later, within what it is about to do.
 func KillSelf(within time.Duration) {
 	self, err := os.FindProcess(os.Getpid())

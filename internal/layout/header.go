@@ -26,10 +26,20 @@ const (
 	KindBroadcast
 	KindMPMC
 	KindQueue
+	KindMutex
+	KindRWMutex
+	KindRobust // a semaphore that gives back what the dead held
+	KindEvent
+	KindCond
+	KindBarrier
+	KindOnce
+	KindValue
+	KindArray
 )
 
 func (k Kind) String() string {
-	names := [...]string{"nothing", "segment", "SPSC ring", "semaphore", "pool", "arena", "pipe", "broadcast ring", "MPMC ring", "queue"}
+	names := [...]string{"nothing", "segment", "SPSC ring", "semaphore", "pool", "arena", "pipe", "broadcast ring", "MPMC ring", "queue",
+		"mutex", "RWMutex", "robust semaphore", "event", "condition variable", "barrier", "once", "value", "array"}
 	if int(k) < len(names) {
 		return names[k]
 	}
