@@ -1,9 +1,12 @@
 package semaphore
 
 import (
+	"context"
 	"reflect"
 	"sync/atomic"
 	"time"
+
+	"github.com/shmkit/shmkit/internal/sys"
 )
 
 // Unbounded makes the waiters of s sleep until they are woken, so that a lost wake-up
@@ -17,7 +20,7 @@ func (s *Semaphore) Waiters() int { return int(s.queue.waiters.Load()) }
 func (s *Semaphore) Asleep() bool {
 	s.queue.mu.Lock()
 	defer s.queue.mu.Unlock()
-	return s.queue.asleep != nil
+	return s.queue.asleep
 }
 
 // Single returns the word on which those sleep who want one permit.
@@ -42,18 +45,35 @@ func (e Eventcount) Clear(w uint32) { e.clear(w) }
 // BodyType is the type of a semaphore in shared memory.
 var BodyType = reflect.TypeFor[body]()
 
-// AcquireHere is Acquire on a handle on which nobody waits and that has not enough permits, with all that the server does for it done by
-// the calling goroutine: a test steps through it.
+// AcquireHere is Acquire on a handle on which nobody waits and that has not enough permits: a test steps through it.
 func (s *Semaphore) AcquireHere(n int64) {
-	q := &s.queue
-	w := &waiter{on: s.eventcount(n), served: make(chan struct{}), try: func() bool {
-		ok, _ := s.take(n)
-		return ok
-	}}
-	q.mu.Lock()
-	w.place = q.queue.PushBack(w)
-	q.waiters.Add(1)
-	q.serving = true
-	q.mu.Unlock()
-	q.serve()
+	if err := s.acquireSlow(context.Background(), n); err != nil {
+		panic(err)
+	}
 }
+
+// SetSleepers has so few servers sleep alone, and the others in groups if grouped says so and they can, and returns what
+// undoes it. Nobody sleeps meanwhile.
+func SetSleepers(alone int64, grouped bool) (undo func()) {
+	was := sleeping
+	sleeping = &sleepers{alone: alone, canGroup: func() bool { return grouped && sys.CanFutexSet() }}
+	return func() { sleeping = was }
+}
+
+// InGroups returns how many groups there have been, and how many sleep in them.
+func InGroups() (groups, members int) {
+	sleeping.mu.Lock()
+	defer sleeping.mu.Unlock()
+	for _, g := range sleeping.groups {
+		members += len(g.members)
+	}
+	return len(sleeping.groups), members
+}
+
+// SleepGrouped is SleepAs in a group, without a name.
+func (e Eventcount) SleepGrouped(ticket uint32, timeout time.Duration) (timedOut bool) {
+	return sleeping.sleepGrouped(e, ticket, timeout)
+}
+
+// FewAlone is how many servers of a process sleep alone.
+const FewAlone = fewAlone

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shmkit/shmkit/internal/history"
+	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/internal/leak"
 	"github.com/shmkit/shmkit/semaphore"
 )
@@ -61,6 +62,30 @@ func newSemaphore(t testing.TB, permits int64, handles int) []*semaphore.Semapho
 		all[i+1], err = semaphore.Attach(mem)
 		require.NoError(t, err)
 	}
+	return all
+}
+
+// newRobust is newSemaphore for a robust one. The handles are closed at the end of the test.
+func newRobust(t testing.TB, permits int64, handles int) []*semaphore.Semaphore {
+	return newRobustIn(t, robustBytes(), permits, handles)
+}
+
+func robustBytes() []byte { return layout.SliceBytes(make([]uint64, semaphore.RobustSize/8)) }
+
+func newRobustIn(t testing.TB, mem []byte, permits int64, handles int) []*semaphore.Semaphore {
+	all := make([]*semaphore.Semaphore, handles)
+	var err error
+	all[0], err = semaphore.NewRobustAt(mem, permits)
+	require.NoError(t, err)
+	for i := range all[1:] {
+		all[i+1], err = semaphore.Attach(mem)
+		require.NoError(t, err)
+	}
+	t.Cleanup(func() {
+		for _, s := range all {
+			require.NoError(t, s.Close())
+		}
+	})
 	return all
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"strings"
@@ -27,7 +28,7 @@ const puppetEnv = "SHMKIT_SEMAPHORE_PUPPET"
 const (
 	heldAt = 2 * semaphore.Size
 	usesAt = heldAt + 8
-	memory = 4096
+	memory = locksAt + locksSize
 )
 
 // A stage is memory that the test shares with its puppets.
@@ -62,9 +63,9 @@ type puppetHandle struct {
 }
 
 // puppet starts one. It is killed and waited for at the end of the test at the latest.
-func (st *stage) puppet(t *testing.T) *puppetHandle {
+func (st *stage) puppet(t *testing.T, env ...string) *puppetHandle {
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), puppetEnv+"=1")
+	cmd.Env = append(append(os.Environ(), puppetEnv+"=1"), env...)
 	cmd.ExtraFiles = []*os.File{st.file}
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
@@ -136,6 +137,14 @@ func obey(st *stage, line string) error {
 	var n, m, seed int64
 	fmt.Sscan(strings.Join(words[1:], " "), &n, &m, &seed)
 	switch words[0] {
+	case "alone":
+		semaphore.SetSleepers(math.MaxInt64, false)
+	case "grouped":
+		semaphore.SetSleepers(0, true)
+	case "gather":
+		if err := gather(int(n), int(m), words[3] == "alone"); err != nil {
+			return err
+		}
 	case "unbounded":
 		st.Unbounded()
 	case "acquire":
@@ -157,7 +166,9 @@ func obey(st *stage, line string) error {
 			return err
 		}
 	default:
-		return fmt.Errorf("unknown command")
+		if err := obeyLock(st, words[0], uint64(n)); err != nil {
+			return err
+		}
 	}
 	fmt.Println(words[0])
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -40,9 +41,14 @@ func (l *ledger) use(ctx context.Context, s *semaphore.Semaphore, n, capacity in
 // but the protocol connects, and sleep until they are told: no permit is lost or doubled, and
 // nobody is forgotten.
 func TestStormLosesNothing(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { stormLosesNothing(t, newSemaphore) })
+	t.Run("robust", func(t *testing.T) { stormLosesNothing(t, newRobust) })
+}
+
+func stormLosesNothing(t *testing.T, handlesOn func(t testing.TB, permits int64, handles int) []*semaphore.Semaphore) {
 	rapid.Check(t, func(rt *rapid.T) {
 		capacity := rapid.Int64Range(1, 3).Draw(rt, "capacity")
-		handles := newSemaphore(t, capacity, rapid.IntRange(1, 3).Draw(rt, "handles"))
+		handles := handlesOn(t, capacity, rapid.IntRange(1, 3).Draw(rt, "handles"))
 		for _, s := range handles {
 			s.Unbounded()
 		}
@@ -141,6 +147,9 @@ func passOn(t *testing.T, behind int64) {
 	stays := acquire(watched(t), b, 1)
 	until(t, "asleep", b.Asleep)
 	go leave()
+	for range rand.IntN(40) { // so that it leaves now before it is woken, now after
+		runtime.Gosched()
+	}
 	b.Release(1)
 	if recv(t, leaves, "a result") == nil {
 		a.Release(1)

@@ -20,40 +20,44 @@ const spinFor = 20 * time.Microsecond
 const fenceLag = time.Millisecond
 
 // A Waitqueue lets any number of goroutines of one process wait for conditions on
-// shared memory, in the order in which they came, at the cost of one thread while anybody
-// waits. It lies in the Go heap, in the handle of an object, and is for those who build
+// shared memory, in the order in which they came, at the cost of one sleep in the kernel while
+// anybody waits. It lies in the Go heap, in the handle of an object, and is for those who build
 // objects of their own on an [Eventcount]. All methods may be called concurrently.
 //
-// One goroutine at a time, the server, acts for all of them: it tries the condition
+// One waiter at a time, the server, acts for all of them: it tries the condition
 // of the first waiter until that fails, announces itself on the first waiter's
-// eventcount, tries once more, and sleeps. It starts with the first waiter and
-// ends when nobody waits. Waiters sleep on a channel and leave when they are served or
-// their context ends.
+// eventcount, tries once more, and sleeps. It is the first waiter itself, which so needs nobody
+// else; those behind it sleep on channels. Once it is served, or its context has ended, it
+// hands the service on to who is first then. So there is a server
+// exactly while anybody waits, or one who waited has not gone yet.
 //
 // A wake-up by Notify(1) is spent on one process. Who was woken tries for its first
 // waiter, which uses the wake-up or shows that there is nothing for it; but if that
 // waiter left meanwhile and the next one waits for something else, or nobody waits, then
 // the wake-up is passed on. This needs all waiters on an eventcount that is
 // notified one at a time to wait for the same condition.
+//
+// How the server sleeps, so that many queues of a process need few threads, says sleepers.
 type Waitqueue struct {
 	step time.Duration // longest sleep; constant after init
 	bits uint32        // this queue's name in FUTEX_WAIT_BITSET; constant after init
 
 	waiters atomic.Int64 // len(queue), for a look without the lock
 
-	server sync.WaitGroup // 1 while there is one
+	service sync.WaitGroup // 1 while there is a server
 
-	mu      sync.Mutex
-	queue   list.List // of *waiter, in order of arrival
-	serving bool      // there is a server
-	asleep  *waiter   // for whom the server sleeps, or is about to; nil: it is awake
+	mu     sync.Mutex
+	queue  list.List // of *waiter, in order of arrival
+	server *waiter   // the first in the queue, or one who has just left it; nil: nobody waits
+	asleep bool      // the server sleeps, or is about to, and its waiter has not left
 }
 
-// A waiter is one goroutine in wait.
+// A waiter is one goroutine in Wait.
 type waiter struct {
 	on     Eventcount    // notified after changes that may make try succeed
 	try    func() bool   // called by the server, with the queue's lock
-	served chan struct{} // closed by the server, after try succeeded
+	turn   chan struct{} // closed once it is served, or the server; nil for who was the server at once
+	served bool          // try has succeeded; guarded by the queue's lock until the turn has come
 	place  *list.Element // nil when it is no longer in the queue
 }
 
@@ -77,51 +81,66 @@ func (q *Waitqueue) Idle() bool { return q.waiters.Load() == 0 }
 // Wait blocks until try has succeeded (served) or ctx has ended (err is ctx's). Both
 // may be true: then the caller has what try took, and an ended context.
 //
-// try takes what it waits for, or returns false and has changed nothing. It is called
+// try takes what it waits for, or returns false and has changed nothing. It may be called
 // by another goroutine and must be short; after every change that may let it
 // succeed, on must be notified. It is called again, whatever happens, every [Step] or so
 // for the one who waits longest.
 func (q *Waitqueue) Wait(ctx context.Context, on Eventcount, try func() bool) (served bool, err error) {
-	w := &waiter{on: on, try: try, served: make(chan struct{})}
-	q.join(w)
-	select {
-	case <-w.served:
-		return true, ctx.Err()
-	case <-ctx.Done():
-		return q.leave(w), ctx.Err()
-	}
+	w := &waiter{on: on, try: try}
+	return q.stay(ctx, w, q.join(w))
 }
 
-func (q *Waitqueue) join(w *waiter) {
+// stay is Wait for one who has joined the queue, and serves if join says so.
+func (q *Waitqueue) stay(ctx context.Context, w *waiter, serves bool) (served bool, err error) {
+	if !serves {
+		select {
+		case <-w.turn:
+		case <-ctx.Done():
+			if q.leave(w) {
+				return false, ctx.Err()
+			}
+		}
+	}
+	if !w.served {
+		q.serve(ctx, w)
+	}
+	return w.served, ctx.Err()
+}
+
+// join puts w into the queue. It reports whether w is the server: there was none.
+func (q *Waitqueue) join(w *waiter) (serves bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w.place = q.queue.PushBack(w)
 	q.waiters.Add(1)
-	if !q.serving {
-		q.serving = true
-		q.server.Go(q.serve)
+	if q.server != nil {
+		w.turn = make(chan struct{})
+		return false
 	}
+	q.server = w
+	q.service.Add(1)
+	return true
 }
 
-// Drain waits until nobody waits and the server has ended: it looks at the shared
+// Drain waits until nobody waits and the last server has ended: it looks at the shared
 // words for a moment longer than those it serves.
-func (q *Waitqueue) Drain() { q.server.Wait() }
+func (q *Waitqueue) Drain() { q.service.Wait() }
 
-// leave takes w out of the queue, or reports that it had been served. If the server
-// sleeps for w, it must look at who is first now.
-func (q *Waitqueue) leave(w *waiter) (served bool) {
+// leave takes w out of the queue. It reports false if w has come to its turn: then it
+// has been served, or has the service and must hand it on. If it sleeps it is woken for that, under
+// the lock, without which it does not go: so the word stays mapped.
+func (q *Waitqueue) leave(w *waiter) (gone bool) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if w.place == nil {
-		q.mu.Unlock()
-		return true
+		return false
 	}
 	q.remove(w)
-	kick := q.asleep == w
-	if kick {
-		q.asleep = nil
+	if q.server != w {
+		return true
 	}
-	q.mu.Unlock()
-	if kick {
+	if q.asleep {
+		q.asleep = false
 		w.on.kick(q.bits)
 	}
 	return false
@@ -134,30 +153,35 @@ func (q *Waitqueue) remove(w *waiter) {
 	q.waiters.Add(-1)
 }
 
-// serve is the server. A sleep that ends by itself is no sign of activity, so the
-// next one follows without a spin.
-func (q *Waitqueue) serve() {
+// serve is what the server does, until its own waiter w is served or has left. A sleep that
+// ends by itself is no sign of activity, so the next one follows without a spin.
+func (q *Waitqueue) serve(ctx context.Context, w *waiter) {
+	var forget func() bool // that w leaves when ctx ends; nil: it does not yet
 	spin, calm := newSpin(), false
-	for first := q.advance(); first != nil; first = q.advance() {
+	for q.advance(w) {
 		if spin.Once() {
 			continue
 		}
+		if forget == nil {
+			forget = context.AfterFunc(ctx, func() { q.leave(w) })
+			defer forget()
+		}
 		runtime.Gosched() // who could give us what we wait for may be runnable right here
-		ticket := first.on.Announce()
-		if !q.commit(first) {
+		ticket := w.on.Announce()
+		if !q.commit(w) {
 			continue
 		}
 		// Killed from here on: the bit in the word stays, and a wake-up that was
 		// spent on us is lost. Eventcount says what becomes of both.
-		timedOut := first.on.sleepAs(ticket, q.patience(first.on, calm), q.bits)
+		timedOut := sleeping.sleep(w.on, ticket, q.patience(w.on, calm), q.bits)
 		calm = timedOut
-		unused := q.awake(first)
+		unused := q.awake(w)
 		if timedOut { // and so not woken by anybody
 			continue
 		}
 		spin = newSpin()
 		if unused {
-			first.on.Notify(1)
+			w.on.Notify(1)
 		}
 	}
 }
@@ -179,17 +203,26 @@ func newSpin() backoff.Spin {
 	return backoff.For(spinFor)
 }
 
-// advance serves waiters from the front as long as their conditions hold, and returns
-// the first for whom it does not. With nil the queue is empty and the service has
-// ended: the next to join starts another.
-func (q *Waitqueue) advance() *waiter {
+// advance serves waiters from the front as long as their conditions hold. It reports
+// whether the server's own waiter w still waits. If not, the service has gone to who is first now; or it
+// has ended, and the next to join begins another.
+func (q *Waitqueue) advance(w *waiter) (waits bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	first := q.advanceLocked()
-	q.serving = first != nil
-	return first
+	if first == w {
+		return true
+	}
+	q.server = first
+	if first == nil {
+		q.service.Done()
+		return false
+	}
+	close(first.turn)
+	return false
 }
 
+// advanceLocked returns the first waiter whose condition does not hold, nil if there is none.
 func (q *Waitqueue) advanceLocked() *waiter {
 	for {
 		first := q.first()
@@ -197,34 +230,34 @@ func (q *Waitqueue) advanceLocked() *waiter {
 			return first
 		}
 		q.remove(first)
-		close(first.served)
+		first.served = true
+		if first != q.server {
+			close(first.turn)
+		}
 	}
 }
 
-// commit looks once more, now that the server is announced on first's word, and
-// reports whether it should sleep there. From then on first cannot leave without a kick.
-func (q *Waitqueue) commit(first *waiter) bool {
+// commit looks once more, now that the server is announced on its waiter's word, and
+// reports whether it should sleep there. From then on w cannot leave without a kick.
+func (q *Waitqueue) commit(w *waiter) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.advanceLocked() != first {
-		return false
-	}
-	q.asleep = first
-	return true
+	q.asleep = q.advanceLocked() == w
+	return q.asleep
 }
 
 // awake says that the server does not sleep any more, and serves those who can be.
 // It reports whether a wake-up would be unused: the waiter for whom it came has left,
 // and the one who was tried in its place, if any, waits for something else. Under one
 // lock, so that nobody leaves between the wake-up and the attempt.
-func (q *Waitqueue) awake(first *waiter) (unused bool) {
+func (q *Waitqueue) awake(w *waiter) (unused bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	gone := q.asleep == nil
-	q.asleep = nil
+	gone := !q.asleep
+	q.asleep = false
 	next := q.first()
 	q.advanceLocked()
-	return gone && (next == nil || next.on != first.on)
+	return gone && (next == nil || next.on != w.on)
 }
 
 func (q *Waitqueue) first() *waiter {

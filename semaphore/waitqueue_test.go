@@ -14,16 +14,17 @@ import (
 // server here.
 func TestWokenServerTriesBeforeAnybodyCanLeave(t *testing.T) {
 	var word atomic.Uint32
-	q := Waitqueue{serving: true}
-	q.init()
+	q := NewWaitqueue()
 	free := false
-	w := &waiter{on: EventcountOn(&word), try: func() bool { return free }, served: make(chan struct{})}
-	q.join(w)
+	w := &waiter{on: EventcountOn(&word), try: func() bool { return free }}
+	require.True(t, q.join(w), "it serves itself")
 	require.True(t, q.commit(w), "nothing is free: sleep")
 	free = true
 	assert.False(t, q.awake(w), "the wake-up was used")
-	assert.True(t, q.leave(w), "served, so it cannot leave unserved")
-	assert.Nil(t, q.advance())
+	assert.True(t, w.served)
+	assert.False(t, q.leave(w), "served, so it cannot leave unserved")
+	assert.False(t, q.advance(w))
+	q.Drain()
 }
 
 // A wake-up for one who left is used by the next who waits for the same, and by
@@ -39,8 +40,7 @@ func TestWakeUpOfOneWhoLeft(t *testing.T) {
 		"next waits for another one": {[]*atomic.Uint32{&other, &one}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := Waitqueue{serving: true}
-			q.init()
+			q := NewWaitqueue()
 			never := func() bool { return false }
 			gone := &waiter{on: EventcountOn(&one), try: never}
 			q.join(gone)
@@ -57,8 +57,7 @@ func TestWakeUpOfOneWhoLeft(t *testing.T) {
 // A wait that was served as its context ended says both.
 func TestServedAndEnded(t *testing.T) {
 	var word atomic.Uint32
-	q := Waitqueue{}
-	q.init()
+	q := NewWaitqueue()
 	ctx, cancel := context.WithCancel(t.Context())
 	served, err := q.Wait(ctx, EventcountOn(&word), func() bool { cancel(); return true })
 	assert.True(t, served)
