@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 
+	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/internal/sys"
 	"github.com/shmkit/shmkit/shm"
 )
@@ -19,13 +21,15 @@ import (
 // methods may be called by any number of goroutines; it must not be copied. The memory
 // must stay mapped until [Semaphore.Close] has returned.
 //
-// Permits of a process that ends without releasing them are not given back.
+// Permits of a process that ends without releasing them are not given back, unless the semaphore is one of [NewRobust].
 type Semaphore struct {
 	body     *body
 	capacity int64      // a private copy: what others write to the memory later does not count
 	piece    *shm.Piece // the memory, if New or Adopt has it
+	ledger   *ledger    // of a robust one
 	queue    Waitqueue
-	order    atomic.Uint32 // for the race detector: its address, never its value
+	waits    sync.WaitGroup // calls that wait, or have waited and use the memory still
+	order    atomic.Uint32  // for the race detector: its address, never its value
 }
 
 // New makes a semaphore with n permits, at least 1, in memory that it shares with other small objects of this process, and returns
@@ -60,17 +64,31 @@ func NewAt(mem []byte, n int64) (*Semaphore, error) {
 	return newHandle(b, n), nil
 }
 
-// Attach returns a handle on the semaphore that NewAt made at the start of mem, there
-// or in another process.
+// Attach returns a handle on the semaphore that [NewAt] or [NewRobustAt] made at the start of mem, there
+// or in another process. With a robust one it takes a seat: the error wraps [ErrNoSeat] if there is none.
 func Attach(mem []byte) (*Semaphore, error) {
 	if err := sys.CheckFutex(); err != nil {
 		return nil, fmt.Errorf("attach semaphore: %w", err)
 	}
-	b, capacity, err := join(mem)
-	if err != nil {
+	s := new(Semaphore)
+	if err := s.open(mem); err != nil {
 		return nil, fmt.Errorf("attach semaphore: %w", err)
 	}
-	return newHandle(b, capacity), nil
+	return s, nil
+}
+
+// open makes s, which is new, a handle on the semaphore in mem, of either kind.
+func (s *Semaphore) open(mem []byte) error {
+	b, capacity, err := join(mem)
+	if errors.Is(err, layout.ErrKind) {
+		if _, other := layout.Check(mem[:Size], layout.KindRobust); !errors.Is(other, layout.ErrKind) {
+			return s.openRobust(mem)
+		}
+	}
+	if err == nil {
+		s.become(b, capacity)
+	}
+	return err
 }
 
 func newHandle(b *body, capacity int64) *Semaphore {
@@ -100,12 +118,10 @@ func (s *Semaphore) Adopt(f *os.File, data []byte) error {
 	if err := piece.Adopt(f, data); err != nil {
 		return fmt.Errorf("adopt semaphore: %w", err)
 	}
-	b, capacity, err := join(piece.Bytes())
-	if err != nil {
+	if err := s.open(piece.Bytes()); err != nil {
 		return errors.Join(fmt.Errorf("adopt semaphore: %w", err), piece.Close())
 	}
 	s.piece = piece
-	s.become(b, capacity)
 	return nil
 }
 
@@ -134,10 +150,12 @@ func (s *Semaphore) acquireSlow(ctx context.Context, n int64) error {
 	if n > s.capacity {
 		return fmt.Errorf("acquire semaphore: %d permits of %d can never be had", n, s.capacity)
 	}
+	s.waits.Add(1)
+	defer s.waits.Done()
 	var failed error // written by the queue's server before it closes the waiter's channel
 	served, err := s.queue.Wait(ctx, s.eventcount(n), func() bool {
 		var ok bool
-		ok, failed = s.take(n)
+		ok, failed = s.insist(n)
 		return ok || failed != nil
 	})
 	switch {
@@ -167,12 +185,29 @@ func (s *Semaphore) TryAcquire(n int64) bool {
 	if !s.queue.Idle() {
 		return false
 	}
-	ok, err := s.take(n)
+	ok, err := s.insist(n)
 	return ok && err == nil
+}
+
+// insist is take, after the dead were buried if that may help.
+func (s *Semaphore) insist(n int64) (ok bool, err error) {
+	if s.ledger == nil {
+		return s.take(n)
+	}
+	if ok, err = s.ledger.insist(n); ok {
+		sys.RaceAcquire(&s.order)
+	}
+	return ok, err
 }
 
 // take moves n permits from the shared word to the caller, if it has them.
 func (s *Semaphore) take(n int64) (ok bool, err error) {
+	if s.ledger != nil {
+		if ok, err = s.ledger.take(n); ok {
+			sys.RaceAcquire(&s.order)
+		}
+		return ok, err
+	}
 	for {
 		free := s.body.free.Load() // pairs with the CAS in Release
 		if free < 0 || free > s.capacity {
@@ -191,10 +226,22 @@ func (s *Semaphore) take(n int64) (ok bool, err error) {
 }
 
 // Release gives n permits back and wakes those who may have them. It panics if that
-// makes more than the semaphore has in all, and if n is negative.
+// makes more than the semaphore has in all, and if n is negative; with a robust semaphore, if
+// this handle has not as many.
 func (s *Semaphore) Release(n int64) {
 	mustCount("Release", n)
 	sys.RaceRelease(&s.order)
+	s.give(n)
+	// Killed here: the permits are free, and sleepers notice within Step.
+	s.wake(n)
+}
+
+// give moves n permits to the shared word.
+func (s *Semaphore) give(n int64) {
+	if s.ledger != nil {
+		s.ledger.give(n)
+		return
+	}
 	for {
 		free := s.body.free.Load()
 		if free < 0 || free > s.capacity-n {
@@ -203,27 +250,40 @@ func (s *Semaphore) Release(n int64) {
 		// Hands over all that was written under the permits; pairs with take. It
 		// is also the change that the eventcounts' protocol asks for.
 		if s.body.free.CompareAndSwap(free, free+n) {
-			break
+			return
 		}
 	}
-	// Killed here: the permits are free, and sleepers notice within Step.
+}
+
+// wake tells those who may have n permits that have come free.
+func (s *Semaphore) wake(n int64) {
 	EventcountOn(&s.body.single).Notify(int(min(n, sys.All)))
 	EventcountOn(&s.body.many).NotifyAll()
 }
 
 // Value returns how many permits were free a moment ago.
-func (s *Semaphore) Value() int64 { return min(max(s.body.free.Load(), 0), s.capacity) }
+func (s *Semaphore) Value() int64 {
+	free := s.body.free.Load()
+	if s.ledger != nil {
+		free = s.ledger.free(uint64(free))
+	}
+	return min(max(free, 0), s.capacity)
+}
 
 // Close gives the handle up and, unless it is the caller's, the memory. It waits until no
 // goroutine waits on this handle any more, and until the one that served them has ended.
 // No other call may follow or be in progress, except one that waits. Other
-// handles, and the permits taken through this one, are not concerned.
-func (s *Semaphore) Close() error {
+// handles, and the permits taken through this one, are not concerned; but what a handle on a robust semaphore has, it gives back.
+func (s *Semaphore) Close() (err error) {
+	s.waits.Wait()
 	s.queue.Drain()
-	if s.piece == nil {
-		return nil
+	if s.ledger != nil {
+		err = s.ledger.close()
 	}
-	if err := s.piece.Close(); err != nil {
+	if s.piece != nil {
+		err = errors.Join(err, s.piece.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("close semaphore: %w", err)
 	}
 	return nil
