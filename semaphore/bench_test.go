@@ -21,6 +21,14 @@ func BenchmarkSemaphore(b *testing.B) {
 			s.Release(1)
 		}
 	})
+	b.Run("free/robust", func(b *testing.B) {
+		s := newRobust(b, 1, 1)[0]
+		b.ReportAllocs()
+		for b.Loop() {
+			take(b, s)
+			s.Release(1)
+		}
+	})
 	b.Run("free/baseline-channel", func(b *testing.B) {
 		c := make(chan struct{}, 1)
 		for b.Loop() {
@@ -37,6 +45,7 @@ func BenchmarkSemaphore(b *testing.B) {
 		}
 	})
 	b.Run("handover", func(b *testing.B) { handOver(b, newSemaphore(b, 1, 2)) })
+	b.Run("handover/robust", func(b *testing.B) { handOver(b, newRobust(b, 1, 2)) })
 }
 
 func take(b *testing.B, s *semaphore.Semaphore) {

@@ -3,7 +3,10 @@
 package semaphore
 
 import (
+	"context"
 	"fmt"
+	"math"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -147,8 +150,9 @@ func TestExploreEventcountCrashes(t *testing.T) {
 	})
 }
 
-// handles makes a semaphore with permits of which taken are taken, and handles on it: each is a process's own.
+// handles makes a semaphore with permits of which taken are taken, and handles on it: each is a process's own. All sleep alone.
 func handles(w *explore.World, permits, taken int64, n int) []*Semaphore {
+	sleeping = &sleepers{alone: math.MaxInt64}
 	mem := layout.SliceBytes(make([]uint64, Size/8))
 	all := make([]*Semaphore, n)
 	first, err := NewAt(mem, permits)
@@ -169,24 +173,16 @@ func handles(w *explore.World, permits, taken int64, n int) []*Semaphore {
 	return all
 }
 
-// acquire is Acquire by a goroutine that is its handle's server itself.
+// acquire is Acquire, which has to succeed.
 func acquire(s *Semaphore, n int64) {
-	if s.TryAcquire(n) {
-		return
-	}
-	w := enqueue(s, n)
-	s.queue.serve()
-	select {
-	case <-w.served:
-	default:
-		explore.Fail("not served", "the server has ended before its waiter was served")
+	if err := s.Acquire(context.Background(), n); err != nil {
+		explore.Fail("not served", "%v", err)
 	}
 }
 
-// enqueue joins the queue of a handle whose server is started by the caller.
+// enqueue joins the queue of a handle. The caller sees to it that the first to join serves.
 func enqueue(s *Semaphore, n int64) *waiter {
-	s.queue.serving = true
-	w := &waiter{on: s.eventcount(n), served: make(chan struct{}), try: func() bool {
+	w := &waiter{on: s.eventcount(n), try: func() bool {
 		ok, err := s.take(n)
 		if err != nil {
 			explore.Fail("corrupted", "%v", err)
@@ -195,6 +191,34 @@ func enqueue(s *Semaphore, n int64) *waiter {
 	}}
 	s.queue.join(w)
 	return w
+}
+
+// inGroups has all who wait on Waitqueues sleep in one group, whose thread is a process of its own: as long as one of these is there.
+func inGroups(w *explore.World, those ...*explore.Process) {
+	sleeping = &sleepers{canGroup: func() bool { return true }}
+	g := &group{mu: &sleeping.mu}
+	sleeping.groups = []*group{g}
+	w.Share("bell", layout.Bytes(&g.bell))
+	over := func() bool {
+		return !slices.ContainsFunc(those, func(p *explore.Process) bool { return !p.Gone() })
+	}
+	w.Go("group", func() {
+		for {
+			explore.Until(func() bool { return g.running || over() })
+			if !g.running {
+				return
+			}
+			g.run()
+		}
+	})
+}
+
+// unbounded has the waiters of handles sleep until they are woken.
+func unbounded(all []*Semaphore) []*Semaphore {
+	for _, s := range all {
+		s.queue.step = -1
+	}
+	return all
 }
 
 // Three processes hold something at most two, or one, at a time.
@@ -247,33 +271,130 @@ func TestExploreSemaphoreCrash(t *testing.T) {
 	}})
 }
 
-// The first waiter of a handle leaves while the server sleeps for it, or is woken: the wake-up is passed on, to who waits on another
-// handle or for something else.
+// The first waiter of a handle leaves while it sleeps, or is woken: the wake-up is passed on, to who waits on another
+// handle or for something else, and the service to who is behind. It sleeps alone or in a group.
 func TestExploreLeave(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		n    [2]int64
-	}{{"another handle", [2]int64{1, 0}}, {"something else", [2]int64{2, 1}}} {
+		name  string
+		n     [2]int64
+		group bool
+	}{
+		{"another handle", [2]int64{1, 0}, false},
+		{"something else", [2]int64{2, 1}, false},
+		{"another handle, group", [2]int64{1, 0}, true},
+		{"something else, group", [2]int64{2, 1}, true},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			explore.Run(t, explore.Scenario{Name: "semaphore.Semaphore, waiter leaves, " + tt.name, Delays: 3, New: func(w *explore.World) {
-				all := handles(w, 2, 2, 3)
+				all := unbounded(handles(w, 2, 2, 3))
 				first := enqueue(all[0], tt.n[0])
+				p := []*explore.Process{w.Go("first", func() {
+					if all[0].queue.serve(context.Background(), first); first.served {
+						all[0].Release(tt.n[0])
+					}
+				})}
+				w.Go("its context", func() { all[0].queue.leave(first) })
 				if tt.n[1] > 0 {
-					enqueue(all[0], tt.n[1])
+					second := enqueue(all[0], tt.n[1])
+					p = append(p, w.Go("second", func() {
+						if explore.Until(func() bool { return explore.Closed(second.turn) }); !second.served {
+							all[0].queue.serve(context.Background(), second)
+						}
+					}))
+				} else {
+					p = append(p, w.Go("waiter", func() { acquire(all[1], 1) }))
 				}
-				w.Go("server", func() { all[0].queue.serve() })
-				w.Go("leaver", func() {
-					if all[0].queue.leave(first) {
-						all[0].Release(tt.n[0]) // it was served
-					}
-				})
-				w.Go("waiter", func() {
-					if tt.n[1] == 0 {
-						acquire(all[1], 1)
-					}
-				})
 				w.Go("releaser", func() { all[2].Release(1) })
+				if tt.group {
+					inGroups(w, p...)
+				}
 			}})
 		})
+	}
+}
+
+// Goroutines of one process wait on one handle, and another process gives what they wait for. Who is served hands the service on;
+// the context of one ends, just as it gets the service perhaps.
+func TestExploreHandOn(t *testing.T) {
+	for name, impatient := range map[string]bool{"all wait": false, "one leaves": true} {
+		t.Run(name, func(t *testing.T) {
+			explore.Run(t, explore.Scenario{Name: "semaphore.Semaphore, service, " + name, Delays: 3, Walks: 300, New: func(w *explore.World) {
+				all := unbounded(handles(w, 3, 3, 2))
+				ctx, end := context.Background(), func() {}
+				if impatient {
+					ctx, end = context.WithCancel(ctx)
+				}
+				first := enqueue(all[0], 1)
+				w.Go("first", func() { all[0].queue.serve(context.Background(), first) })
+				left := false
+				w.Go("second", func() { left = all[0].acquireSlow(ctx, 1) != nil })
+				w.Go("third", func() { acquire(all[0], 1) })
+				if impatient {
+					w.Go("its context", func() { end(); explore.Step() })
+				}
+				w.Go("releaser", func() {
+					for range 3 {
+						all[1].Release(1)
+					}
+				})
+				w.Check(func() error {
+					end()
+					if v := all[0].Value(); v != 0 && !left {
+						return fmt.Errorf("%d permits are left", v)
+					}
+					return nil
+				})
+			}})
+		})
+	}
+}
+
+// Two handles of a process sleep in a group, on one word or on two, beside another process that sleeps alone: each gets its permit.
+func TestExploreGroup(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		n        [2]int64
+		releases []int64
+	}{
+		{"one word", [2]int64{1, 1}, []int64{1, 2}},
+		{"two words", [2]int64{1, 2}, []int64{2, 1, 1}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			explore.Run(t, explore.Scenario{Name: "semaphore.Semaphore, group, " + tt.name, Delays: 3, Walks: 300, New: func(w *explore.World) {
+				all := unbounded(handles(w, 4, 4, 4))
+				inGroups(w,
+					w.Go("member0", func() { acquire(all[0], tt.n[0]) }),
+					w.Go("member1", func() { acquire(all[1], tt.n[1]) }))
+				w.Go("alone", func() { acquireAlone(all[2]) })
+				w.Go("releaser", func() {
+					for _, n := range tt.releases {
+						all[3].Release(n)
+					}
+				})
+			}})
+		})
+	}
+}
+
+// Two handles of a process, on objects that have nothing to do with each other, sleep in a group. What one waits for comes only after
+// the other was served.
+func TestExploreGroupOfStrangers(t *testing.T) {
+	explore.Run(t, explore.Scenario{Name: "semaphore.Semaphore, group of strangers", Delays: 3, Walks: 300, New: func(w *explore.World) {
+		one, other := unbounded(handles(w, 1, 1, 2)), unbounded(handles(w, 1, 1, 2))
+		inGroups(w,
+			w.Go("member0", func() { acquire(one[0], 1) }),
+			w.Go("member1", func() { acquire(other[0], 1); one[1].Release(1) }))
+		w.Go("releaser", func() { other[1].Release(1) })
+	}})
+}
+
+// acquireAlone acquires a permit in a process that has nothing but this one handle.
+func acquireAlone(s *Semaphore) {
+	for e := s.eventcount(1); ; {
+		ticket := e.Announce()
+		if ok, _ := s.take(1); ok {
+			return
+		}
+		e.Sleep(ticket, -1)
 	}
 }

@@ -18,8 +18,10 @@ import (
 
 // parts are what the processes of these tests play.
 var parts = map[string]history.Part{
-	"use":        func(f *os.File, process int) error { return useInRounds(f, process, false) },
-	"use or die": func(f *os.File, process int) error { return useInRounds(f, process, true) },
+	"use":         func(f *os.File, process int) error { return useInRounds(f, process, false) },
+	"use or die":  func(f *os.File, process int) error { return useInRounds(f, process, true) },
+	"lock":        func(f *os.File, process int) error { return lockInRounds(f, process, false) },
+	"lock or die": func(f *os.File, process int) error { return lockInRounds(f, process, true) },
 }
 
 // What an operation is called with, and what it returns.
@@ -46,6 +48,7 @@ const (
 	opValue
 	opMayTake // an Acquire that failed, or did not return, may have had the permits for a while
 	opMayGive
+	opBury // what a dead process had comes back
 )
 
 const (
@@ -54,7 +57,7 @@ const (
 	cast        = users + 1
 	script      = 16 // operations of each in a round
 	maxCapacity = 3
-	bookAt      = 4096
+	bookAt      = 36 << 10 // behind the semaphore, of either kind
 )
 
 // capacityOf is what all processes know of a round.
@@ -62,13 +65,14 @@ func capacityOf(round int) int64 { return 1 + int64(round%maxCapacity) }
 
 // A scene is what the processes of a test share.
 type scene struct {
-	seg  *shm.Segment
-	book *history.Book[call, result]
+	seg    *shm.Segment
+	book   *history.Book[call, result]
+	robust bool
 }
 
 func openScene(seg *shm.Segment) (*scene, error) {
 	b, err := history.Open[call, result](seg.Bytes()[bookAt:], cast, script)
-	return &scene{seg, b}, err
+	return &scene{seg, b, false}, err
 }
 
 func newScene(t testing.TB) *scene {
@@ -200,7 +204,11 @@ func TestSemaphoreLinearizable(t *testing.T) {
 
 // make makes the semaphore of a round.
 func (s *scene) make(t testing.TB, round int) *semaphore.Semaphore {
-	sem, err := semaphore.NewAt(s.seg.Bytes(), capacityOf(round))
+	make := semaphore.NewAt
+	if s.robust {
+		make = semaphore.NewRobustAt
+	}
+	sem, err := make(s.seg.Bytes(), capacityOf(round))
 	require.NoError(t, err)
 	return sem
 }

@@ -25,7 +25,7 @@ func semaphoreSpec(capacity int64) history.Spec[semaphoreState, call, result] {
 			case opAcquire:
 				next.free -= in.N
 				want.OK = true
-			case opRelease:
+			case opRelease, opBury:
 				next.free += in.N
 			case opValue:
 				want.N = s.free

@@ -4,6 +4,7 @@ package semaphore_test
 
 import (
 	"context"
+	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -97,6 +98,9 @@ func init() {
 			return func() { c.operate(e, condition) }
 		}
 	}
+	maps.Copy(operations, lockOperations)
+	maps.Copy(operations, kinSteps)
+	maps.Copy(operations, eventSteps)
 	singlestep.Child(operations)
 }
 
