@@ -39,17 +39,34 @@ type change struct {
 var shims = []change{
 	// Locks of which an exploration has several takers in one process.
 	{"semaphore/waitqueue.go", `"sync"`, `"` + module + `internal/explore/sync"`, false},
+	{"semaphore/vigil.go", `"sync"`, `"` + module + `internal/explore/sync"`, false},
+	{"semaphore/sleepers.go", `"sync"`, `"` + module + `internal/explore/sync"`, false},
+	{"semaphore/group.go", `"sync"`, `"` + module + `internal/explore/sync"`, false},
+	{"semaphore/cond.go", `"sync"`, `"` + module + `internal/explore/sync"`, false},
 	{"pool/pool.go", `"sync"`, `"` + module + `internal/explore/sync"`, false},
 
 	// A clock that says the same each time.
+	{"semaphore/lock.go", "time.Now()", "explore.Now()", true},
+	{"semaphore/lock.go", "time.Since(", "explore.Since(", true},
+	{"semaphore/lock.go", "import (", "import (\n\t" + own, false},
 	{"pool/batch.go", "time.Now()", "explore.Now()", true},
 	{"pool/idle.go", "time.Now()", "explore.Now()", true},
 	{"pool/pace.go", "time.Now()", "explore.Now()", true},
 	{"pool/supervise.go", "time.Now()", "explore.Now()", true},
 	{"pool/supervise.go", "time.Since(", "explore.Since(", true},
 
+	// Goroutines of one process that wait for each other; and who does a context's part, and a group's, is a process of the scenario's.
+	{"semaphore/waitqueue.go", "import (", "import (\n\t" + own, false},
+	{"semaphore/waitqueue.go", "select {\n\t\tcase <-w.turn:\n\t\tcase <-ctx.Done():",
+		"explore.Until(func() bool { return ctx.Err() != nil || explore.Closed(w.turn) })\n\t\tswitch {\n\t\tcase ctx.Err() == nil:\n\t\tdefault:", false},
+	{"semaphore/waitqueue.go", "context.AfterFunc(ctx, func() { q.leave(w) })", "func() bool { return true }", false},
+	{"semaphore/sleepers.go", "import (", "import (\n\t" + own, false},
+	{"semaphore/sleepers.go", "return <-m.awake", "explore.Until(func() bool { return len(m.awake) > 0 })\n\treturn <-m.awake", false},
+	{"semaphore/sleepers.go", "go g.run()", "_ = g.run", false},
+
 	// As often as it looks otherwise it comes to nothing new.
 	{"ring/pipe_wait.go", "const quickLooks = 64", "const quickLooks = 1", false},
+	{"semaphore/event.go", "const eventLooks = 64", "const eventLooks = 1", false},
 
 	// What a scenario does itself: what comes later, signals, the end of a process.
 	{"pool/doom.go", "time.AfterFunc(", "explore.Later(", true},
@@ -82,6 +99,7 @@ var replaced = map[string]string{
 	"internal/sys/fence_linux.go":       "sys/fence.go",
 	"internal/sys/futex_linux.go":       "sys/futex.go",
 	"internal/sys/futexbits_linux.go":   "",
+	"internal/sys/futexset_linux.go":    "",
 	"internal/sys/pause_asm.go":         "sys/pause.go",
 	"internal/sys/pause_linux_amd64.s":  "",
 	"internal/sys/pause_linux_arm64.s":  "",

@@ -20,8 +20,7 @@ import (
 // words are what the small programs here share.
 type words struct {
 	a, b atomic.Uint64
-	f    atomic.Uint32
-	_    uint32
+	f, g atomic.Uint32
 	c    atomic.Int64
 	raw  [8]byte
 }
@@ -202,7 +201,7 @@ func sleepers(bound explore.Bound, announced, mortal bool) func(*explore.World) 
 			for m.a.Load() == 0 {
 				v := m.f.Load()
 				if !announced || m.a.Load() == 0 {
-					explore.Wait(&m.f, m.f.At, v, bound, 1)
+					explore.Wait(bound, 1, explore.Futex{Word: &m.f, Load: m.f.At, Val: v})
 				}
 			}
 		})
@@ -218,6 +217,32 @@ func sleepers(bound explore.Bound, announced, mortal bool) func(*explore.World) 
 		waker := w.GoMortal("waker", wake)
 		w.Go("heir", func() { explore.Until(waker.Gone); m.a.Store(1) })
 	}
+}
+
+// Of two who sleep on a word one sleeps on another one, too. It may be woken by both, and a wake-up is lost with it, unless it looks at
+// both words.
+func TestSleepOnTwo(t *testing.T) {
+	scenario := func(passOn bool) explore.Scenario {
+		return explore.Scenario{New: func(w *explore.World) {
+			m := newWords(w)
+			f, g := explore.Futex{Word: &m.f, Load: m.f.At}, explore.Futex{Word: &m.g, Load: m.g.At}
+			w.Go("on both", func() {
+				explore.Wait(explore.Unbounded, 1, g, f)
+				if passOn || m.g.Load() == 0 {
+					explore.Wake(&m.f, 1, 1)
+				}
+			})
+			w.Go("on one", func() { explore.Wait(explore.Unbounded, 1, f) })
+			w.Go("waker", func() {
+				m.g.Store(1)
+				explore.Wake(&m.g, 1, 1)
+				m.f.Store(1)
+				explore.Wake(&m.f, 1, 1)
+			})
+		}}
+	}
+	requireFound(t, explore.LostWakeup, scenario(false))
+	requireNothing(t, scenario(true))
 }
 
 func TestSleep(t *testing.T) {

@@ -1,6 +1,10 @@
 package explore
 
-import "time"
+import (
+	"reflect"
+	"slices"
+	"time"
+)
 
 // A Bound says how a sleep may come to its end without a wake-up.
 type Bound uint8
@@ -19,23 +23,36 @@ func BoundOf(timeout time.Duration) Bound {
 	return Bounded
 }
 
-// Wait sleeps on word while load returns val: FUTEX_WAIT. It says whether the sleep has come to its end.
-func Wait(word any, load func() uint32, val uint32, bound Bound, bits uint32) (timedOut bool) {
-	a := Enter(word, true)
+// A Futex is a word to sleep on, as long as Load returns Val.
+type Futex struct {
+	Word any
+	Load func() uint32
+	Val  uint32
+}
+
+// Wait sleeps on words: FUTEX_WAIT, or futex_waitv. It says whether the sleep has come to its end.
+func Wait(bound Bound, bits uint32, words ...Futex) (timedOut bool) {
+	a := Enter(words[0].Word, true)
 	if a == nil {
 		panic("explore: a futex outside of the shared memory, or of an exploration")
 	}
 	p, w := a.p, a.p.world
-	if got := load(); got != val {
-		a.Leave("futex wait, not equal,", uint64(got), false)
-		return false
+	p.words = make([]uintptr, len(words))
+	for i, f := range words {
+		if got := f.Load(); got != f.Val {
+			a.addr = reflect.ValueOf(f.Word).Pointer()
+			a.Leave("futex wait, not equal,", uint64(i)<<32|uint64(got), false)
+			return false
+		}
+		p.words[i] = reflect.ValueOf(f.Word).Pointer()
 	}
-	p.state, p.word, p.bits, p.bound, p.timedOut = asleep, a.addr, bits, bound, false
+	p.state, p.bits, p.bound, p.timedOut = asleep, bits, bound, false
 	w.sleepers = append(w.sleepers[:len(w.sleepers):len(w.sleepers)], p)
 	if w.search.tracing() {
-		w.search.noteAt("%s sleeps on %s while it is %#x", p.name, w.where(a.addr), val)
+		w.search.noteAt("%s sleeps on %s", p.name, w.whereAll(p.words))
 	}
 	w.pass(p, w.choose(p))
+	w.forget(p)
 	v := uint64(3)
 	if p.timedOut {
 		v = 4
@@ -44,20 +61,26 @@ func Wait(word any, load func() uint32, val uint32, bound Bound, bits uint32) (t
 	return p.timedOut
 }
 
-// Wake wakes up to n of those who sleep on word and have one of bits, the first to come first, and returns how many there were.
+// forget says that nobody can wake p any more.
+func (w *World) forget(p *Process) {
+	if i := slices.Index(w.sleepers, p); i >= 0 {
+		w.sleepers = append(w.sleepers[:i:i], w.sleepers[i+1:]...)
+	}
+}
+
+// Wake wakes up to n of those who sleep on word and have one of bits, the first to come first, and returns how many there were. One who
+// sleeps on several words may be woken by each, until it runs.
 func Wake(word any, n int, bits uint32) (woken int) {
 	a := Enter(word, true)
 	if a == nil {
 		return 0
 	}
-	w := a.p.world
-	for i := 0; i < len(w.sleepers) && woken < n; {
-		if q := w.sleepers[i]; q.word == a.addr && q.bits&bits != 0 {
+	for _, q := range a.p.world.sleepers {
+		if i := slices.Index(q.words, a.addr); i >= 0 && woken < n && q.bits&bits != 0 {
+			q.words = slices.Delete(q.words, i, i+1)
 			q.wakeUp(false)
 			woken++
-			continue
 		}
-		i++
 	}
 	a.Leave("futex wake", uint64(woken), woken > 0)
 	return woken

@@ -124,6 +124,16 @@ func Until(cond func() bool) {
 	w.pass(p, w.choose(p))
 }
 
+// Closed reports whether a channel is closed on which nothing is sent.
+func Closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // Exit ends the running process.
 func Exit() {
 	world.running.dying = true

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"reflect"
+	"strings"
 )
 
 // lineBytes is how much is hashed anew when a word in it changes.
@@ -51,6 +52,14 @@ func (w *World) region(addr uintptr) (r *region, number int) {
 func (w *World) where(addr uintptr) string {
 	r, _ := w.region(addr)
 	return fmt.Sprintf("%s+%#x", r.name, addr-r.from)
+}
+
+func (w *World) whereAll(addrs []uintptr) string {
+	names := make([]string, len(addrs))
+	for i, addr := range addrs {
+		names[i] = w.where(addr)
+	}
+	return strings.Join(names, ", ")
 }
 
 // place is a shared address as a number that is the same in every execution.

@@ -18,7 +18,7 @@ type Process struct {
 	now     time.Duration
 	stores  []store // released, and seen by nobody else yet
 
-	word     uintptr // on which it sleeps
+	words    []uintptr // on which it sleeps, or, when it has been woken and has not run since, still could be woken
 	bits     uint32
 	bound    Bound
 	timedOut bool
@@ -88,12 +88,8 @@ func (p *Process) drainAll() {
 
 // wakeUp ends the sleep of a process.
 func (p *Process) wakeUp(timedOut bool) {
-	w := p.world
-	for i, q := range w.sleepers {
-		if q == p {
-			w.sleepers = append(w.sleepers[:i:i], w.sleepers[i+1:]...)
-			break
-		}
+	if timedOut || len(p.words) == 0 {
+		p.world.forget(p)
 	}
 	p.state, p.timedOut, p.changed = ready, timedOut, true
 }

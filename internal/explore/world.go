@@ -16,7 +16,7 @@ type World struct {
 	processes []*Process
 	regions   []*region
 	plain     []*region
-	sleepers  []*Process // in futexes, in the order in which they went to sleep
+	sleepers  []*Process // whom futexes can wake, in the order in which they went to sleep
 	check     func() error
 
 	running  *Process // nil: the test itself does, and nothing is hooked
@@ -55,7 +55,9 @@ func (w *World) state() uint64 {
 		}
 	}
 	for _, q := range w.sleepers {
-		h = mix(h, w.place(q.word)<<8|uint64(q.index))
+		for _, word := range q.words {
+			h = mix(h, w.place(word)<<8|uint64(q.index))
+		}
 	}
 	if w.search.bounded() { // who runs on, or is next in turn, is no delay
 		h = mix(h, uint64(w.last))
@@ -180,7 +182,7 @@ func (w *World) options(p *Process) []choice {
 	}
 	if len(all) == 0 && w.mayExpire() {
 		for _, q := range w.sleepers {
-			if q.bound == Bounded {
+			if q.state == asleep && q.bound == Bounded {
 				all = append(all, choice{expire, q})
 			}
 		}
@@ -198,7 +200,7 @@ func (w *World) others(all []choice, p *Process) []choice {
 		}
 	}
 	for _, q := range w.sleepers {
-		if q.bound == Nap {
+		if q.state == asleep && q.bound == Nap {
 			all = append(all, choice{expire, q})
 		}
 	}
@@ -220,7 +222,7 @@ func (w *World) stuck() *Finding {
 	for _, p := range w.processes {
 		switch p.state {
 		case asleep:
-			text += fmt.Sprintf("%s sleeps on %s and nobody will wake it\n", p.name, w.where(p.word))
+			text += fmt.Sprintf("%s sleeps on %s and nobody will wake it\n", p.name, w.whereAll(p.words))
 		case waiting:
 			text += fmt.Sprintf("%s waits for what never happens\n", p.name)
 		}

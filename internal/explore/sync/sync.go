@@ -45,3 +45,6 @@ func (m *Mutex) Unlock() {
 
 // OnceFunc is sync.OnceFunc.
 func OnceFunc(f func()) func() { return sync.OnceFunc(f) }
+
+// OnceValue is sync.OnceValue.
+func OnceValue[T any](f func() T) func() T { return sync.OnceValue(f) }
