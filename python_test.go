@@ -15,10 +15,11 @@ import (
 // publicNames prints the names that docs/from-python.md is to speak of.
 const publicNames = `
 import multiprocessing, concurrent.futures
-from multiprocessing import shared_memory, connection, pool, queues
-names = set(multiprocessing.__all__) | set(shared_memory.__all__) | set(concurrent.futures.__all__)
+from multiprocessing import shared_memory, connection, pool, queues, sharedctypes, synchronize
+names = set(multiprocessing.__all__) | set(sharedctypes.__all__) | set(shared_memory.__all__) | set(concurrent.futures.__all__)
 for c in (multiprocessing.Process, shared_memory.SharedMemory, shared_memory.ShareableList, pool.Pool, pool.AsyncResult,
-          concurrent.futures.Future, concurrent.futures.ProcessPoolExecutor, queues.JoinableQueue, queues.SimpleQueue, connection.Connection):
+          concurrent.futures.Future, concurrent.futures.ProcessPoolExecutor, queues.JoinableQueue, queues.SimpleQueue, connection.Connection,
+          synchronize.Event, synchronize.Condition, sharedctypes.Synchronized, sharedctypes.SynchronizedArray):
     names |= {n for n in dir(c) if not n.startswith("_")}
 print(*sorted(names), sep="\n")
 `

@@ -19,8 +19,8 @@ const quickLooks = 64
 // await calls try until it has succeeded, or failed. Else it returns why the handle cannot be used any more, or ctx's error. on is
 // notified after every change that may let try succeed. The caller has the turn.
 //
-// It sleeps in the kernel itself, at the cost of a thread, for the one goroutine whose turn it is; all others wait for the turn. A
-// semaphore.Waitqueue would cost the same thread and hand over once more.
+// It sleeps in the kernel itself, at the cost of a thread, for the one goroutine whose turn it is; all others wait for the turn. Unlike a
+// semaphore.Waitqueue it may sleep without a bound.
 func (e *PipeEnd) await(ctx context.Context, on semaphore.Eventcount, try func() (bool, error)) error {
 	if runtime.GOMAXPROCS(0) > 1 { // else spinning keeps those from running who could give what is waited for
 		if ok, err := e.spin(try); ok || err != nil {
