@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"sync"
+	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/sys"
 )
@@ -20,10 +20,19 @@ type ID uint64
 func newID(pid int, start uint64) ID { return ID(start<<pidBits | uint64(pid)) }
 
 // Self returns the ID of this process.
-func Self() (ID, error) { return self() }
+func Self() (ID, error) {
+	if id := self.Load(); id != 0 {
+		return ID(id), nil
+	}
+	id, err := Of(os.Getpid())
+	if err == nil { // an error, for want of a descriptor for example, is not for ever
+		self.Store(uint64(id))
+	}
+	return id, err
+}
 
 // A process keeps its ID: exec changes neither the pid nor the time of the start.
-var self = sync.OnceValues(func() (ID, error) { return Of(os.Getpid()) })
+var self atomic.Uint64
 
 // Of returns the ID of the process that has pid now. The error wraps
 // [fs.ErrNotExist] if there is none.
@@ -66,11 +75,15 @@ func (id ID) Open() (*os.File, error) {
 	}
 	// The pid may belong to another process by now. If it does not after the pidfd
 	// was opened, then it did not before.
-	if now, err := Of(id.Pid()); err != nil || now != id {
-		_ = f.Close()
-		return nil, fmt.Errorf("open pidfd of process %v: %w", id, os.ErrProcessDone)
+	now, err := Of(id.Pid())
+	switch {
+	case err == nil && now == id:
+		return f, nil
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		err = os.ErrProcessDone
 	}
-	return f, nil
+	_ = f.Close() // what cannot be read is no proof of an end
+	return nil, fmt.Errorf("open pidfd of process %v: %w", id, err)
 }
 
 // String returns the pid and the start time, in ticks since the machine booted.
