@@ -61,6 +61,8 @@ func openBox[T any](mem []byte, kind layout.Kind) (params [5]uint64, err error) 
 
 // locked calls f with the lock held, unless that cannot be had.
 func locked(ctx context.Context, m *Mutex, f func()) error {
+	m.lock.waits.Add(1) // until f has been called: who has waited uses the memory, and Close waits for that
+	defer m.lock.waits.Done()
 	err := m.Lock(ctx)
 	if err == nil || errors.Is(err, ErrOwnerDied) {
 		defer m.Unlock()

@@ -48,10 +48,13 @@ type lock struct {
 	order atomic.Uint32  // for the race detector: its address, never its value
 	waits sync.WaitGroup // calls that wait, or are about to
 
-	// A grant to another process, as this one saw it last, and since when. With the queue's lock.
+	// A grant to another process, as this one saw it last, which turn that was, and since when. With the queue's lock.
 	grant uint64
+	turn  uint32
 	since time.Time
 	keeps time.Duration // how long others respect a grant: a Step; constant
+
+	known [claims]uint64 // the claims of those who are minded; with the queue's lock
 }
 
 func (l *lock) init(kind string, w *lockWords, id owner.ID) {
@@ -120,6 +123,7 @@ func (l *lock) try() (ok bool, err error) {
 		return l.take(nobody) // nobody is about to sleep, this server neither: it looks again very soon
 	}
 	l.claim()
+	l.mind()
 	ok, err = l.take(l.given)
 	if ok {
 		l.grant = 0
@@ -132,7 +136,32 @@ func (l *lock) tryAcquire() (ok bool, err error) {
 	if !l.queue.Idle() {
 		return false, nil
 	}
-	return l.take(func(w uint64) bool { return holderOf(w) != l.id && !l.vigil.alive(holderOf(w)) })
+	return l.take(l.lapsed)
+}
+
+// lapsed is given for one who does not wait, and asks the system.
+func (l *lock) lapsed(w uint64) bool {
+	if holderOf(w) != l.id && !l.vigil.alive(holderOf(w)) {
+		return true
+	}
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
+	return w&granted != 0 && l.overdue(w)
+}
+
+// mind sees to it that this process is told of the ends of all who have claims now: each of them may be the next who holds the lock, and a wake-up
+// is for one of those who sleep, so the others are not told who has it. With the queue's lock.
+func (l *lock) mind() {
+	for i := range l.words.claim {
+		v := l.words.claim[i].Load()
+		if v == l.known[i] {
+			continue
+		}
+		l.known[i] = v
+		if id := holderOf(v); v&flags == 0 && id.Pid() != 0 && id != l.id {
+			l.vigil.ended(id)
+		}
+	}
 }
 
 // nobody is take's given where nobody is asked.
@@ -175,8 +204,8 @@ func (l *lock) given(w uint64) bool {
 
 // overdue reports whether a grant has lain there for a [Step]: who has it is stopped, or does not wait any more.
 func (l *lock) overdue(w uint64) bool {
-	if l.grant != w {
-		l.grant, l.since = w, time.Now()
+	if turn := l.words.turn.Load(); l.grant != w || l.turn != turn {
+		l.grant, l.turn, l.since = w, turn, time.Now()
 	}
 	return time.Since(l.since) >= l.keeps
 }
@@ -234,9 +263,15 @@ func (l *lock) forgo() {
 		return
 	}
 	l.withdraw(0)
-	w := uint64(l.id) | granted
-	if l.words.word.CompareAndSwap(w|claimed, claimed) || l.words.word.CompareAndSwap(w, 0) {
-		l.on().Notify(1)
+	for {
+		w := l.words.word.Load()
+		if w&^claimed != uint64(l.id)|granted {
+			return
+		}
+		if l.words.word.CompareAndSwap(w, w&claimed) {
+			l.on().Notify(1)
+			return
+		}
 	}
 }
 
@@ -284,8 +319,8 @@ func (l *lock) next() (grant uint64) {
 	l.words.passed.Store(0)
 	turn := l.words.turn.Load()
 	for range claims {
-		turn = (turn + 1) % claims
-		if v := l.words.claim[turn].Load(); v&flags == 0 && holderOf(v).Pid() != 0 {
+		turn++
+		if v := l.words.claim[turn%claims].Load(); v&flags == 0 && holderOf(v).Pid() != 0 {
 			l.words.turn.Store(turn)
 			return v | granted
 		}

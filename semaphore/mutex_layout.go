@@ -35,7 +35,7 @@ type lockWords struct {
 
 	sleepers atomic.Uint32 // eventcount, notified after word became free or granted
 	passed   atomic.Uint32 // written by who holds the lock: how often it was given back since the last turn
-	turn     atomic.Uint32 // written by who holds the lock: the claim that had the last turn
+	turn     atomic.Uint32 // written by who holds the lock: the number of the last turn; modulo claims, the claim that had it
 
 	_ [layout.Line - layout.HeaderSize - 20]byte
 

@@ -100,6 +100,9 @@ func (s *Semaphore) openRobust(mem []byte) error {
 	l.granted = func(n int64) { s.wake(n) }
 	s.become(&b.body, l.capacity)
 	s.ledger = l
+	// A count that became 0 again would be one that it was before: who is late in ledger.settle must not find it. Who had the seat has
+	// nothing, by the word or by the count.
+	l.keeps = true
 	if err := l.join(&b.roll, l.bury); err != nil {
 		return err
 	}

@@ -150,6 +150,8 @@ func (m *RWMutex) Adopt(f *os.File, data []byte) error {
 //
 // A reader or writer that is merely stopped has what it has.
 func (m *RWMutex) Lock(ctx context.Context) error {
+	m.waits.Add(1)
+	defer m.waits.Done() // after the gate is as it is to stay
 	if err := m.writers.acquire(ctx); err != nil && !errors.Is(err, ErrOwnerDied) {
 		return err
 	}

@@ -24,8 +24,6 @@ func (m *RWMutex) write(ctx context.Context) error {
 
 // drain waits until all readers of a phase have left. Readers that die are buried, because the server minds them.
 func (m *RWMutex) drain(ctx context.Context, phase uint64) error {
-	m.waits.Add(1)
-	defer m.waits.Done()
 	served, err := m.draining.Wait(ctx, m.drained(), func() bool { return m.empty(phase) })
 	if served {
 		return nil
@@ -45,6 +43,7 @@ func (m *RWMutex) empty(phase uint64) bool {
 func (m *RWMutex) tryWrite() (ok bool, err error) {
 	if phase := gateWord(m.body.gate.Load()).inside(); m.occupied(phase) {
 		if m.readers.recover(); m.occupied(phase) {
+			m.reopen(suspect) // if it is closed, a dead writer has left it so: nobody else would be told
 			m.writers.release()
 			return false, nil
 		}

@@ -36,7 +36,7 @@ type seat struct {
 	// It never becomes 0 again, and seats are taken from the front: behind a 0 nobody ever sat.
 	owner atomic.Uint64
 
-	// count is the object's own. It is 0 when a handle has taken the seat.
+	// count is the object's own. It is 0 when a handle has taken the seat, or as it was left if the table keeps it.
 	count atomic.Uint64
 
 	_ [layout.Line - 16]byte
@@ -69,6 +69,8 @@ type table struct {
 	// bury frees others from what the dead owner of seat i left: see above. It takes no locks that are held around mind.
 	bury func(i int, dead owner.ID)
 
+	keeps bool // a new owner leaves the count of its seat as it is
+
 	watch watch
 }
 
@@ -90,7 +92,9 @@ func (t *table) sit() error {
 		}
 	}
 	// Killed here: the count is what the last owner left, of whom nothing matters any more.
-	t.mine().count.Store(0)
+	if !t.keeps {
+		t.mine().count.Store(0)
+	}
 	t.joined.Add(1) // those who look from now on watch this process; pairs with the load in mind
 	return nil
 }
@@ -140,10 +144,15 @@ func (t *table) check(i int, id owner.ID) (dead bool) {
 	if t.alive(id) {
 		return false
 	}
-	t.bury(i, id)
-	// Killed before: the next who looks does it again, and finds nothing more to do.
-	t.seats[i].owner.CompareAndSwap(uint64(id), vacant)
+	t.inter(i, id)
 	return true
+}
+
+// inter buries the owner of seat i, which is dead.
+func (t *table) inter(i int, dead owner.ID) {
+	t.bury(i, dead)
+	// Killed before: the next who looks does it again, and finds nothing more to do.
+	t.seats[i].owner.CompareAndSwap(uint64(dead), vacant)
 }
 
 // leave gives the seat up, and stops the watch. The object has nothing in the seat any more that matters.

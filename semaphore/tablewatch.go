@@ -50,7 +50,7 @@ func (t *table) renew(joined uint32) {
 				return
 			}
 			var err error
-			if stop, err = id.OnEnd(t.ended); err != nil {
+			if stop, err = id.OnEnd(func() { t.ended(id) }); err != nil {
 				blind = true
 				return
 			}
@@ -66,13 +66,18 @@ func (t *table) renew(joined uint32) {
 	w.joined.Store(joined)
 }
 
-// ended is called when a participant has ended.
-func (t *table) ended() {
+// ended is called when a participant has ended. It is told once, so nobody is asked again, who might not know just now.
+func (t *table) ended(dead owner.ID) {
 	t.watch.mu.Lock()
 	defer t.watch.mu.Unlock()
-	if !t.watch.stopped {
-		t.recover()
+	if t.watch.stopped {
+		return
 	}
+	t.each(func(i int, id owner.ID) {
+		if id == dead {
+			t.inter(i, id)
+		}
+	})
 }
 
 // peer looks for itself, each step, where the system does not tell.
