@@ -229,6 +229,7 @@ func (b *Barrier) Wait(ctx context.Context) (index int, err error) {
 		b.Abort()
 		return 0, err
 	}
+	b.table.mind() // also who comes last is told of one that has died while nobody else waited
 	// The lock in join and in serve tells the race detector what this orders.
 	round, index, err := b.join()
 	if round != nil {

@@ -113,6 +113,9 @@ func (b *Barrier) fate(r barrierWord) (ended bool, err error) {
 	w := b.load()
 	if w.epoch() != r.epoch() {
 		w = barrierWord(b.body.ends[r.epoch()%rememberedResets].Load()) // pairs with the CAS in note, which was before that of the word
+		if w.epoch() == r.epoch() && !w.broken() {
+			return true, b.corrupted(w)
+		}
 	}
 	switch {
 	case w.epoch() != r.epoch(): // forgotten

@@ -170,8 +170,15 @@ func (c *Cond) wait(ctx context.Context) error {
 		return ok || failed != nil
 	}}
 	serves := c.queue.join(w) // before others can have the lock, so that those of a handle keep their order
+	unlocked := false
+	defer func() {
+		if !unlocked { // it panics
+			c.quit(w, serves)
+		}
+	}()
 	// Killed here: the lock is a dead process's, and who waits no more is one who dies waiting.
 	c.L.Unlock()
+	unlocked = true
 	served, err := c.queue.stay(ctx, w, serves)
 	if served {
 		return failed
@@ -180,6 +187,22 @@ func (c *Cond) wait(ctx context.Context) error {
 		return failed
 	}
 	return err
+}
+
+// quit takes one who has joined, and does not stay, out of the queue, and out of the count.
+func (c *Cond) quit(w *waiter, serves bool) {
+	if !c.queue.leave(w) { // it has the service, which it must pass on, or was signalled
+		_, _ = c.queue.stay(context.Background(), w, serves)
+	}
+	if w.served {
+		c.finish()
+		c.Signal()
+		return
+	}
+	if signalled, _ := c.leave(); signalled {
+		c.finish()
+		c.Signal()
+	}
 }
 
 // joined is errors.Join for two of which one is nil more often than not.

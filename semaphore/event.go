@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/sys"
@@ -26,7 +27,8 @@ type Event struct {
 	body  *eventBody
 	home  home
 	queue Waitqueue
-	order atomic.Uint32 // for the race detector: its address, never its value
+	waits sync.WaitGroup // calls that wait, or are about to
+	order atomic.Uint32  // for the race detector: its address, never its value
 }
 
 // NewEvent makes an event that is not set, in memory that it shares with other small objects of this process, and returns
@@ -132,15 +134,35 @@ func (e *Event) Wait(ctx context.Context) error {
 		return err
 	}
 	was := e.body.state.Load() // pairs with the CAS in Set
-	if was&isSet != 0 || e.look(was) {
-		sys.RaceAcquire(&e.order)
-		return nil
-	}
-	served, err := e.queue.Wait(ctx, e.eventcount(), func() bool { return e.passed(was) })
-	if !served {
-		return err
+	if was&isSet == 0 {
+		if err := e.wait(ctx, was); err != nil {
+			return err
+		}
 	}
 	sys.RaceAcquire(&e.order)
+	return nil
+}
+
+// wait waits until the event is set, or was since its word was was.
+func (e *Event) wait(ctx context.Context, was uint64) error {
+	e.waits.Add(1)
+	defer e.waits.Done()
+	if e.look(was) {
+		return nil
+	}
+	w := &waiter{on: e.eventcount(), try: func() bool { return e.passed(was) }}
+	serves := e.queue.join(w)
+	// Those who are before it in the queue may wait for a later Set, if there was one between its look at the word and its arrival. From
+	// now on what lets it go lets them go.
+	if !serves && e.passed(was) {
+		if !e.queue.leave(w) { // it is its turn, which it must pass on
+			_, _ = e.queue.stay(ctx, w, false)
+		}
+		return nil
+	}
+	if served, err := e.queue.stay(ctx, w, serves); !served {
+		return err
+	}
 	return nil
 }
 
@@ -170,6 +192,7 @@ func (e *Event) eventcount() Eventcount { return EventcountOn(&e.body.bell) }
 // goroutine waits on this handle any more, and until the one that served them has ended.
 // No other call may follow or be in progress, except one that waits. Other handles are not concerned.
 func (e *Event) Close() error {
+	e.waits.Wait()
 	e.queue.Drain()
 	return e.home.close("event")
 }

@@ -156,6 +156,12 @@ func (q *Waitqueue) remove(w *waiter) {
 // serve is what the server does, until its own waiter w is served or has left. A sleep that
 // ends by itself is no sign of activity, so the next one follows without a spin.
 func (q *Waitqueue) serve(ctx context.Context, w *waiter) {
+	over := false
+	defer func() {
+		if !over {
+			q.abandon(w)
+		}
+	}()
 	var forget func() bool // that w leaves when ctx ends; nil: it does not yet
 	spin, calm := newSpin(), false
 	for q.advance(w) {
@@ -184,6 +190,29 @@ func (q *Waitqueue) serve(ctx context.Context, w *waiter) {
 			w.on.Notify(1)
 		}
 	}
+	over = true
+}
+
+// abandon is for a server in which a condition has panicked: the others have one that goes on.
+func (q *Waitqueue) abandon(w *waiter) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.server == w { // else the panic came behind the hand-over
+		if w.place != nil {
+			q.remove(w)
+		}
+		q.asleep = false
+		q.pass(q.first())
+	}
+}
+
+// pass makes first the server, or ends the service if it is nil; the caller holds the lock.
+func (q *Waitqueue) pass(first *waiter) {
+	if q.server = first; first == nil {
+		q.service.Done()
+		return
+	}
+	close(first.turn)
 }
 
 // patience returns how long a sleep on e may be. calm says that the last one ended by itself.
@@ -213,12 +242,7 @@ func (q *Waitqueue) advance(w *waiter) (waits bool) {
 	if first == w {
 		return true
 	}
-	q.server = first
-	if first == nil {
-		q.service.Done()
-		return false
-	}
-	close(first.turn)
+	q.pass(first)
 	return false
 }
 

@@ -68,7 +68,7 @@ var mutants = []mutant{
 		old: "if unused {", new: "if false && unused {"},
 		"TestExploreLeave", "lost wake-up"},
 	{"a served server keeps the service", "semaphore", change{file: "semaphore/waitqueue.go",
-		old: "q.service.Done()\n\t\treturn false\n\t}\n\tclose(first.turn)", new: "q.service.Done()\n\t\treturn false\n\t}"},
+		old: "q.service.Done()\n\t\treturn\n\t}\n\tclose(first.turn)", new: "q.service.Done()\n\t\treturn\n\t}"},
 		"TestExploreHandOn/all_wait", "lost wake-up"},
 	{"one who leaves takes the service along", "semaphore", change{file: "semaphore/waitqueue.go",
 		old: "if q.server != w {", new: "if q.server != w || w.turn != nil {"},
