@@ -157,12 +157,22 @@ func (f *foreman) employ(ctx context.Context, kind *process.Function[line]) (aga
 // not come out when it has is lost with the one that died, or in the hands of another.
 func (f *foreman) giveOut(ctx context.Context, j job) {
 	f.mu.Lock()
+	j = f.enter(j)
+	f.mu.Unlock()
+	f.put(ctx, j)
+}
+
+// enter gives a job its turn. The caller holds mu.
+func (f *foreman) enter(j job) job {
 	f.turn++
 	j.Turn = f.turn
 	if !j.isProbe() {
 		f.pending[j.ID] = j
 	}
-	f.mu.Unlock()
+	return j
+}
+
+func (f *foreman) put(ctx context.Context, j job) {
 	if err := f.line.Jobs.Put(ctx, j); err != nil && !errors.Is(err, ring.ErrClosed) {
 		f.fail(err)
 	}
@@ -177,9 +187,12 @@ func (f *foreman) repeat(ctx context.Context, turn int) {
 			lost = append(lost, j)
 		}
 	}
+	for i, j := range lost {
+		lost[i] = f.enter(j) // now, as its receipt may come before it is put
+	}
 	f.mu.Unlock()
 	for _, j := range lost {
-		f.giveOut(ctx, j)
+		f.put(ctx, j)
 	}
 }
 
