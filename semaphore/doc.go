@@ -63,10 +63,9 @@
 // back: see below.
 //
 // Fairness: goroutines that wait on one handle are served in the order in which they
-// came, and newcomers on that handle do not overtake them. Handles, and so processes,
-// are not ordered among each other: whoever comes at the right moment takes the
-// permit, awake or just awoken. One that asks for many permits can starve
-// while others keep taking single ones. That holds for robust semaphores too. A [Barrier] lets all go at once, so nobody overtakes
+// came, and newcomers on that handle do not overtake them. Among handles, and so processes, whoever comes at the right moment takes the
+// permit, awake or just awoken; but those who sleep take turns, so that one of up to 16 of them is overtaken at most 16 × 65 times, also if it asks for many
+// permits and others keep taking single ones: see [Semaphore]. While it is its turn, permits may be free that nobody takes. A [Barrier] lets all go at once, so nobody overtakes
 // anybody, and indices are given in the order of arrival. Whoever is the next to do a [Once] is not chosen in any order among processes; who
 // has failed has returned, so there are as many before one that waits as others call Do meanwhile.
 //

@@ -48,6 +48,7 @@ func newVault(w *explore.World, permits int64, n int) *vault {
 			panic(err)
 		}
 		v.all[i].queue.bits = 1 << i
+		v.all[i].turns.inScenario(i)
 		v.seat(&v.all[i].ledger.table, i)
 	}
 	w.Share("robust semaphore", mem[:Size+layout.Line+n*layout.Line])

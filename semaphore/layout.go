@@ -10,11 +10,11 @@ import (
 )
 
 // Size is how many bytes of shared memory a [Semaphore] takes.
-const Size = layout.Line
+const Size = 2 * layout.Line
 
 // body is a Semaphore in shared memory. Its changing words share a line on purpose:
-// whoever releases has the line already when it looks for sleepers. The header is
-// read by Attach alone.
+// whoever releases has the line already when it looks for sleepers. The claims have another,
+// for who is about to sleep. The header is read by Attach alone.
 type body struct {
 	_      structs.HostLayout
 	header layout.Header // parameter 0: the capacity
@@ -23,13 +23,19 @@ type body struct {
 	// alone: from v to v-n in take, to v+n in Release.
 	free atomic.Int64
 
-	// Eventcounts, notified after free grew: single is for those who wait for one
+	// Eventcounts, notified after free grew, both after turn changed so that others may take permits: single is for those who wait for one
 	// permit, each of whom can use any; many is for those who wait for more, whom
 	// all must be told because each has a number of its own.
 	single, many atomic.Uint32
 
-	_ [Size - layout.HeaderSize - 16]byte
+	turn atomic.Uint64 // whose turn it is: see turns
+
+	_ [layout.Line - layout.HeaderSize - 24]byte
+
+	claim claimWords
 }
+
+var _ = layout.Sized[body](Size)
 
 // format makes the first bytes of mem a semaphore with capacity free permits.
 func format(mem []byte, capacity int64) (*body, error) {
@@ -37,9 +43,8 @@ func format(mem []byte, capacity int64) (*body, error) {
 	if err != nil {
 		return nil, err
 	}
+	clear(mem[:Size]) // plain: nobody else uses it yet
 	b.free.Store(capacity)
-	b.single.Store(0)
-	b.many.Store(0)
 	// The header's magic is stored last: who sees it sees all of the above.
 	return b, layout.Init(mem[:Size], layout.KindSemaphore, uint64(capacity))
 }

@@ -114,15 +114,6 @@ func (l *ledger) take(n int64) (ok bool, err error) {
 	}
 }
 
-// insist is take for who will wait, or fail, if there are not enough: it buries those who are known to be dead before.
-func (l *ledger) insist(n int64) (ok bool, err error) {
-	if ok, err := l.take(n); ok || err != nil {
-		return ok, err
-	}
-	l.mind()
-	return l.take(n)
-}
-
 // give gives n permits of this handle back. It panics if it has not as many.
 func (l *ledger) give(n int64) {
 	for {

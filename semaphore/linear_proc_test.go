@@ -68,11 +68,12 @@ type scene struct {
 	seg    *shm.Segment
 	book   *history.Book[call, result]
 	robust bool
+	turns  bool // soon it is somebody's turn, and others fail who only try
 }
 
 func openScene(seg *shm.Segment) (*scene, error) {
 	b, err := history.Open[call, result](seg.Bytes()[bookAt:], cast, script)
-	return &scene{seg, b, false}, err
+	return &scene{seg: seg, book: b}, err
 }
 
 func newScene(t testing.TB) *scene {
@@ -202,6 +203,22 @@ func TestSemaphoreLinearizable(t *testing.T) {
 	require.Greater(t, overlaps, rounds, "what does not overlap shows nothing")
 }
 
+// Turns change the order in which processes are served, and nothing else; that a TryAcquire fails tells nothing then.
+func TestSemaphoreLinearizableInTurns(t *testing.T) {
+	for name, robust := range map[string]bool{"plain": false, "robust": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.robust, s.turns = robust, true
+			s.start(t, "use")
+			for round := 1; round <= history.Rounds(100); round++ {
+				ops := slices.DeleteFunc(s.round(t, round), func(o operation) bool { return o.In.Op == opTry && !o.Out.OK })
+				semaphoreSpec(capacityOf(round)).Require(t, splitFailures(ops))
+				require.Equal(t, capacityOf(round), ops[len(ops)-1].Out.N, "permits lost or doubled")
+			}
+		})
+	}
+}
+
 // make makes the semaphore of a round.
 func (s *scene) make(t testing.TB, round int) *semaphore.Semaphore {
 	make := semaphore.NewAt
@@ -210,6 +227,9 @@ func (s *scene) make(t testing.TB, round int) *semaphore.Semaphore {
 	}
 	sem, err := make(s.seg.Bytes(), capacityOf(round))
 	require.NoError(t, err)
+	if s.turns {
+		sem.Turn().Store(semaphore.NoTurn(semaphore.MaxPassed - 1))
+	}
 	return sem
 }
 

@@ -10,7 +10,7 @@ type semaphoreState struct {
 }
 
 // semaphoreSpec is a counting semaphore. A TryAcquire fails exactly if there are too few permits, since nobody waits on its
-// handle. An Acquire whose context ends takes nothing in the end, but may have had the permits for a
+// handle, and it is nobody's turn. An Acquire whose context ends takes nothing in the end, but may have had the permits for a
 // moment: they came as the context ended, and went back.
 func semaphoreSpec(capacity int64) history.Spec[semaphoreState, call, result] {
 	return history.Spec[semaphoreState, call, result]{

@@ -33,7 +33,7 @@ var _ = layout.Sized[robustBody](RobustSize)
 // it at once. n is at most [MaxRobust]. There can be [Seats] handles at a time.
 //
 // Permits belong to the handle that acquired them, and Release of more than it has panics. [Semaphore.Close]
-// gives back what it has. It takes [RobustSize] bytes, 33 KB, where a plain one takes 128.
+// gives back what it has. It takes [RobustSize] bytes, 33 KB, where a plain one takes [Size].
 func NewRobust(n int64) (*Semaphore, error) {
 	piece, err := shm.NewPiece("robust semaphore", RobustSize)
 	if err != nil {
@@ -98,7 +98,9 @@ func (s *Semaphore) openRobust(mem []byte) error {
 	}
 	l := &ledger{word: &b.free, capacity: int64(params[0]), width: bits.Len64(params[0])}
 	l.granted = func(n int64) { s.wake(n) }
-	s.become(&b.body, l.capacity)
+	if err := s.become(&b.body, l.capacity); err != nil {
+		return err
+	}
 	s.ledger = l
 	// A count that became 0 again would be one that it was before: who is late in ledger.settle must not find it. Who had the seat has
 	// nothing, by the word or by the count.
@@ -106,8 +108,7 @@ func (s *Semaphore) openRobust(mem []byte) error {
 	if err := l.join(&b.roll, l.bury); err != nil {
 		return err
 	}
-	EventcountOn(&b.single).NotifyAll() // those who sleep watch this process from now on
-	EventcountOn(&b.many).NotifyAll()
+	s.tellAll() // those who sleep watch this process from now on
 	return nil
 }
 

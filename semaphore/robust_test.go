@@ -25,7 +25,7 @@ func TestRobustRefusesBadInput(t *testing.T) {
 		"negative": {semaphore.RobustSize, -3, "-3 permits: want 1 to 65535"},
 		"none":     {semaphore.RobustSize, 0, "0 permits: want 1 to 65535"},
 		"too many": {semaphore.RobustSize, 1 << 16, "65536 permits: want 1 to 65535"},
-		"short":    {semaphore.RobustSize - 1, 1, "memory of 33023 bytes, a robust semaphore takes 33024"},
+		"short":    {semaphore.RobustSize - 1, 1, "memory of 33151 bytes, a robust semaphore takes 33152"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := semaphore.NewRobustAt(make([]byte, tt.size), tt.n)
@@ -45,7 +45,7 @@ func TestRobustAttach(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, s.Robust() && other.Robust())
 	_, err = semaphore.Attach(mem[:semaphore.Size])
-	assert.ErrorContains(t, err, "memory of 128 bytes, a robust semaphore takes 33024")
+	assert.ErrorContains(t, err, "memory of 256 bytes, a robust semaphore takes 33152")
 	require.NoError(t, s.Close())
 	require.NoError(t, other.Close())
 
@@ -110,7 +110,7 @@ func TestRobustClose(t *testing.T) {
 func TestRobustLayout(t *testing.T) {
 	require.NoError(t, layout.Viewable(semaphore.RobustBodyType))
 	assert.EqualValues(t, semaphore.RobustSize, semaphore.RobustBodyType.Size())
-	for name, off := range map[string]uintptr{"body": 0, "roll": 128} {
+	for name, off := range map[string]uintptr{"body": 0, "roll": 256} {
 		f, ok := semaphore.RobustBodyType.FieldByName(name)
 		require.True(t, ok, name)
 		assert.Equal(t, off, f.Offset, name)

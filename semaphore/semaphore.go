@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/owner"
 	"github.com/shmkit/shmkit/internal/sys"
 	"github.com/shmkit/shmkit/shm"
 )
@@ -22,11 +23,26 @@ import (
 // must stay mapped until [Semaphore.Close] has returned.
 //
 // Permits of a process that ends without releasing them are not given back, unless the semaphore is one of [NewRobust].
+//
+// # Fairness
+//
+// Goroutines that wait on one handle are served in the order in which they came, and later ones do not overtake them. Other handles, of this or
+// another process, may overtake, so that a permit need not wait for a sleeper to wake up; but before a handle's first waiter goes to
+// sleep it claims a turn. While there are claims, every 64th time that permits were taken the turn is given to the next handle that has
+// one, in a circle. Then nobody else takes permits until as many are free as that waiter wants, and it has taken them: so
+// it is overtaken at most 16 × 65 times, and by those who were taking permits already when its turn came, however many it wants. No more than 16 handles
+// can have a claim at once; others that wait have no such bound meanwhile. TryAcquire overtakes as Acquire does, and fails while it is another's turn.
+//
+// A turn ends when the process dies or the context ends. A process that does not look for two [Step]s, as it was stopped, loses it, and claims
+// another when it goes on.
+//
+// Who holds permits and waits for more may wait for ever, for one whose turn it is and that waits for those: as with golang.org/x/sync/semaphore.
 type Semaphore struct {
 	body     *body
 	capacity int64      // a private copy: what others write to the memory later does not count
 	piece    *shm.Piece // the memory, if New or Adopt has it
 	ledger   *ledger    // of a robust one
+	turns    turns
 	queue    Waitqueue
 	waits    sync.WaitGroup // calls that wait, or have waited and use the memory still
 	order    atomic.Uint32  // for the race detector: its address, never its value
@@ -61,7 +77,11 @@ func NewAt(mem []byte, n int64) (*Semaphore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make semaphore: %w", err)
 	}
-	return newHandle(b, n), nil
+	s := new(Semaphore)
+	if err := s.become(b, n); err != nil {
+		return nil, fmt.Errorf("make semaphore: %w", err)
+	}
+	return s, nil
 }
 
 // Attach returns a handle on the semaphore that [NewAt] or [NewRobustAt] made at the start of mem, there
@@ -85,21 +105,24 @@ func (s *Semaphore) open(mem []byte) error {
 			return s.openRobust(mem)
 		}
 	}
-	if err == nil {
-		s.become(b, capacity)
+	if err != nil {
+		return err
 	}
-	return err
+	return s.become(b, capacity)
 }
 
-func newHandle(b *body, capacity int64) *Semaphore {
-	s := new(Semaphore)
-	s.become(b, capacity)
-	return s
-}
-
-func (s *Semaphore) become(b *body, capacity int64) {
+func (s *Semaphore) become(b *body, capacity int64) error {
+	id, err := owner.Self()
+	if err != nil {
+		return err
+	}
 	s.body, s.capacity = b, capacity
 	s.queue.init()
+	s.turns.init(&b.turn, &b.claim, id, s.tellAll, func() {
+		EventcountOn(&b.single).Rouse()
+		EventcountOn(&b.many).Rouse()
+	})
+	return nil
 }
 
 // Share returns what another process needs to have the semaphore, for [Semaphore.Adopt]. Package process calls it. The
@@ -132,7 +155,7 @@ func (s *Semaphore) Adopt(f *os.File, data []byte) error {
 //
 // If the permits come just as ctx ends, it has them for a moment and gives them back; a TryAcquire elsewhere may fail meanwhile.
 //
-// Within one handle those who wait are served in the order in which they came.
+// Who is served before whom stands at [Semaphore].
 func (s *Semaphore) Acquire(ctx context.Context, n int64) error {
 	mustCount("Acquire", n)
 	if err := ctx.Err(); err != nil {
@@ -155,9 +178,12 @@ func (s *Semaphore) acquireSlow(ctx context.Context, n int64) error {
 	var failed error // written by the queue's server before it closes the waiter's channel
 	served, err := s.queue.Wait(ctx, s.eventcount(n), func() bool {
 		var ok bool
-		ok, failed = s.insist(n)
+		ok, failed = s.try(n)
 		return ok || failed != nil
 	})
+	if (!served || failed != nil) && s.queue.Idle() {
+		s.turns.withdraw() // others need not wait for this handle to take its turn
+	}
 	switch {
 	case !served:
 		return err
@@ -178,51 +204,15 @@ func (s *Semaphore) eventcount(n int64) Eventcount {
 	return EventcountOn(&s.body.single)
 }
 
-// TryAcquire takes n permits and reports true if they are free and nobody waits on
-// this handle; it never blocks. A negative n panics.
+// TryAcquire takes n permits and reports true if they are free, nobody waits on
+// this handle, and it is not another's turn; it never blocks. A negative n panics.
 func (s *Semaphore) TryAcquire(n int64) bool {
 	mustCount("TryAcquire", n)
 	if !s.queue.Idle() {
 		return false
 	}
-	ok, err := s.insist(n)
+	ok, err := s.insist(n, s.turns.dead)
 	return ok && err == nil
-}
-
-// insist is take, after the dead were buried if that may help.
-func (s *Semaphore) insist(n int64) (ok bool, err error) {
-	if s.ledger == nil {
-		return s.take(n)
-	}
-	if ok, err = s.ledger.insist(n); ok {
-		sys.RaceAcquire(&s.order)
-	}
-	return ok, err
-}
-
-// take moves n permits from the shared word to the caller, if it has them.
-func (s *Semaphore) take(n int64) (ok bool, err error) {
-	if s.ledger != nil {
-		if ok, err = s.ledger.take(n); ok {
-			sys.RaceAcquire(&s.order)
-		}
-		return ok, err
-	}
-	for {
-		free := s.body.free.Load() // pairs with the CAS in Release
-		if free < 0 || free > s.capacity {
-			return false, fmt.Errorf("acquire semaphore: %d of %d permits free: %w", free, s.capacity, ErrCorrupted)
-		}
-		if free < n {
-			return false, nil
-		}
-		// Killed before the CAS: nothing was taken. After it: the permits are gone
-		// with the process.
-		if s.body.free.CompareAndSwap(free, free-n) {
-			sys.RaceAcquire(&s.order)
-			return true, nil
-		}
-	}
 }
 
 // Release gives n permits back and wakes those who may have them. It panics if that
@@ -234,31 +224,6 @@ func (s *Semaphore) Release(n int64) {
 	s.give(n)
 	// Killed here: the permits are free, and sleepers notice within Step.
 	s.wake(n)
-}
-
-// give moves n permits to the shared word.
-func (s *Semaphore) give(n int64) {
-	if s.ledger != nil {
-		s.ledger.give(n)
-		return
-	}
-	for {
-		free := s.body.free.Load()
-		if free < 0 || free > s.capacity-n {
-			panic(fmt.Sprintf("semaphore: released more than held: %d with %d of %d free", n, free, s.capacity))
-		}
-		// Hands over all that was written under the permits; pairs with take. It
-		// is also the change that the eventcounts' protocol asks for.
-		if s.body.free.CompareAndSwap(free, free+n) {
-			return
-		}
-	}
-}
-
-// wake tells those who may have n permits that have come free.
-func (s *Semaphore) wake(n int64) {
-	EventcountOn(&s.body.single).Notify(int(min(n, sys.All)))
-	EventcountOn(&s.body.many).NotifyAll()
 }
 
 // Value returns how many permits were free a moment ago.
@@ -277,6 +242,7 @@ func (s *Semaphore) Value() int64 {
 func (s *Semaphore) Close() (err error) {
 	s.waits.Wait()
 	s.queue.Drain()
+	s.turns.close()
 	if s.ledger != nil {
 		err = s.ledger.close()
 	}

@@ -22,7 +22,7 @@ func TestNewAtRefusesBadInput(t *testing.T) {
 	}{
 		"negative": {semaphore.Size, -3, "-3 permits: want at least 1"},
 		"none":     {semaphore.Size, 0, "0 permits: want at least 1"},
-		"short":    {semaphore.Size - 1, 1, "memory of 127 bytes, a semaphore takes 128"},
+		"short":    {semaphore.Size - 1, 1, "memory of 255 bytes, a semaphore takes 256"},
 		"nil":      {0, 1, "memory of 0 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestMoreMemoryThanNeededIsLeftAlone(t *testing.T) {
 func TestLayout(t *testing.T) {
 	require.NoError(t, layout.Viewable(semaphore.BodyType))
 	assert.EqualValues(t, semaphore.Size, semaphore.BodyType.Size())
-	for name, off := range map[string]uintptr{"header": 0, "free": 64, "single": 72, "many": 76} {
+	for name, off := range map[string]uintptr{"header": 0, "free": 64, "single": 72, "many": 76, "turn": 80, "claim": 128} {
 		f, ok := semaphore.BodyType.FieldByName(name)
 		require.True(t, ok, name)
 		assert.Equal(t, off, f.Offset, name)

@@ -24,6 +24,7 @@ type stepped struct {
 	permits int64 // that this process has when it begins
 	waits   int64 // how many permits somebody of this process waits for, 0: nobody does
 	wakes   bool  // the child sleeps, and this process wakes it once
+	turn    bool  // of whoever has claimed it, when it is woken
 	change  int64 // of the free permits at the end
 	operate func(s *semaphore.Semaphore)
 }
@@ -35,6 +36,8 @@ var steppedUses = map[string]stepped{
 	"Acquire that sleeps":      {permits: 2, operate: func(s *semaphore.Semaphore) { s.AcquireHere(1) }},
 	"Acquire of both, asleep":  {permits: 1, operate: func(s *semaphore.Semaphore) { s.AcquireHere(2) }},
 	"Acquire that is woken":    {permits: 2, wakes: true, change: -1, operate: func(s *semaphore.Semaphore) { s.AcquireHere(1) }},
+	"Acquire in its turn":      {permits: 2, wakes: true, turn: true, change: -1, operate: func(s *semaphore.Semaphore) { s.AcquireHere(1) }},
+	"Release in a turn":        {permits: 2, waits: 2, turn: true, change: 2, operate: func(s *semaphore.Semaphore) { s.Release(2) }},
 	"Release":                  {permits: 2, change: 1, operate: func(s *semaphore.Semaphore) { s.Release(1) }},
 	"Release with a sleeper":   {permits: 2, waits: 1, change: 1, operate: func(s *semaphore.Semaphore) { s.Release(1) }},
 	"Release with one for two": {permits: 2, waits: 2, change: 2, operate: func(s *semaphore.Semaphore) { s.Release(2) }},
@@ -134,6 +137,7 @@ func TestStepSemaphore(t *testing.T) {
 						return false
 					}
 					was++
+					u.give(st)
 					st.Release(1)
 					return true
 				}
@@ -157,8 +161,16 @@ func (u stepped) waiter(t *testing.T, st *stage, w *singlestep.Walk) <-chan erro
 	}
 	served := acquire(watched(t), handle, u.waits)
 	until(t, "it sleeps", func() bool { return handle.Asleep() })
+	u.give(st)
 	t.Cleanup(func() { require.NoError(t, handle.Close()) })
 	return served
+}
+
+// give gives the turn to who has the first claim, if there is to be one.
+func (u stepped) give(st *stage) {
+	if u.turn {
+		st.Turn().Store(semaphore.TurnOf(0))
+	}
 }
 
 // account looks after the kill: was is how many permits were free before.

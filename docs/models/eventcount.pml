@@ -36,7 +36,7 @@ inline change(p, to) {
 	waiting = to
 }
 
-/* semaphore/waitqueue.go advanceLocked: semaphore/semaphore.go take, a CAS, or a look that finds none, for who has not left */
+/* semaphore/waitqueue.go advanceLocked: semaphore/permits.go grab, a CAS, or a look that finds none, for who has not left */
 inline try(i) { if :: !gone(i) && permits > 0 -> permits--; served[i] = true :: else fi }
 
 /* semaphore/eventcount.go Announce: sees or sets bit 0 */

@@ -40,6 +40,7 @@ var shims = []change{
 	// Locks of which an exploration has several takers in one process.
 	{"semaphore/waitqueue.go", `"sync"`, `"` + module + `internal/explore/sync"`, false},
 	{"semaphore/vigil.go", `"sync"`, `"` + module + `internal/explore/sync"`, false},
+	{"semaphore/turns.go", `"sync"`, `"` + module + `internal/explore/sync"`, false},
 	{"semaphore/sleepers.go", `"sync"`, `"` + module + `internal/explore/sync"`, false},
 	{"semaphore/group.go", `"sync"`, `"` + module + `internal/explore/sync"`, false},
 	{"semaphore/cond.go", `"sync"`, `"` + module + `internal/explore/sync"`, false},
@@ -49,6 +50,9 @@ var shims = []change{
 	{"semaphore/lock.go", "time.Now()", "explore.Now()", true},
 	{"semaphore/lock.go", "time.Since(", "explore.Since(", true},
 	{"semaphore/lock.go", "import (", "import (\n\t" + own, false},
+	{"semaphore/turns.go", "time.Now()", "explore.Now()", true},
+	{"semaphore/turns.go", "time.Since(", "explore.Since(", true},
+	{"semaphore/turns.go", "import (", "import (\n\t" + own, false},
 	{"pool/batch.go", "time.Now()", "explore.Now()", true},
 	{"pool/idle.go", "time.Now()", "explore.Now()", true},
 	{"pool/pace.go", "time.Now()", "explore.Now()", true},

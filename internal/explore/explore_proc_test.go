@@ -258,6 +258,26 @@ var mutants = []mutant{
 		old: "\tm.drained().NotifyAll()\n", new: ""},
 		"TestExploreRWMutex$", "lost wake-up"},
 
+	// Turns.
+	{"a turn ends and nobody is told", "semaphore", change{file: "semaphore/turns.go",
+		old: "\tt.tell()\n\tt.settle()", new: "\tt.settle()"},
+		"TestExploreTurnsKept/all_at_once", "lost wake-up"},
+	{"a turn is given and nobody is told", "semaphore", change{file: "semaphore/turns.go",
+		old: "\t\t\tt.tell()\n", new: ""},
+		"TestExploreTurnsKept/two_first", "lost wake-up"},
+	{"permits come free in a turn and one is told, whoever that is", "semaphore", change{file: "semaphore/permits.go",
+		old: "if turnOf(s.turns.look()) != 0 {", new: "if false {"},
+		"TestExploreTurns$", "lost wake-up"},
+	{"who leaves takes the turn along", "semaphore", change{file: "semaphore/turns.go",
+		old: "w := t.look(); turnOf(w) == int(own);", new: "w := t.look(); false;"},
+		"TestExploreTurnsLeave", "lost wake-up"},
+	{"a dead process keeps the turn", "semaphore", change{file: "semaphore/turns.go",
+		old: "!gone(id) && ", new: ""},
+		"TestExploreTurnsCrash", "livelock"},
+	{"a stopped process keeps the turn", "semaphore", change{file: "semaphore/turns.go",
+		old: " && !t.overdue(w) {", new: " {"},
+		"TestExploreTurnOfTheStopped", "livelock"},
+
 	// Locks that know who has them.
 	{"a seat's permits are not written down before the word names another", "semaphore", change{file: "semaphore/ledger.go",
 		old: "|| !l.settle(s, w) {", new: "{"},
