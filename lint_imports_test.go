@@ -100,10 +100,11 @@ var (
 		"internal/codec": "whether a value lies in the bytes that it was decoded from is seen by its address alone",
 	}
 	systemCallTests = map[string]string{
-		"process":   "they look at a child as the kernel does: its group, its limits, its signals",
-		"ring":      "they interrupt each thread where it waits in the kernel",
-		"semaphore": "likewise; they stop those who wait or hold something, and let them go on",
-		"pool":      "they end workers as nobody but the kernel can: by any signal, at any time",
+		"process":        "they look at a child as the kernel does: its group, its limits, its signals",
+		"ring":           "they interrupt each thread where it waits in the kernel",
+		"semaphore":      "likewise; they stop those who wait or hold something, and let them go on",
+		"internal/owner": "they take the descriptors away that it needs",
+		"pool":           "they end workers as nobody but the kernel can: by any signal, at any time",
 	}
 	// systemCallPackages are for tests alone, and so no part of what internal/sys is for.
 	systemCallPackages = map[string]string{

@@ -306,6 +306,40 @@ func TestBarrierOfTheDead(t *testing.T) {
 	}
 }
 
+// Who comes last is told of one that has died while it waited, and nobody else did.
+func TestBarrierOfOneWhoDiedAlone(t *testing.T) {
+	for name, id := range map[string]owner.ID{"dead": endedID(t), "pid reused": reusedID(t)} {
+		h := newBarrier(t, 2, 2)
+		self := h[1].Owner()
+		h[1].Late()
+		h[1].SetOwner(1, id)
+		_, err := h[0].Wait(watched(t))
+		assert.Equal(t, semaphore.ErrBroken, err, name)
+		h[1].SetOwner(1, self) // so that it can be closed
+	}
+}
+
+// Where an epoch is said to have ended while its round goes on, which nobody can have written, nobody turns for ever.
+func TestBarrierCorruptedEnd(t *testing.T) {
+	for _, cancelled := range []bool{true, false} {
+		h := newBarrier(t, 3, 1)
+		b := h[0]
+		ctx, cancel := context.WithCancel(watched(t))
+		waiting := waitAt(ctx, b)
+		until(t, "it sleeps", func() bool { return b.Waiting() == 1 && b.Asleep() })
+		b.End(0).Store(b.Word().Load())              // not broken
+		b.Word().Store(semaphore.RoundWord(1, 1<<8)) // another epoch
+		if !cancelled {
+			b.Rouse()
+		} else {
+			cancel()
+		}
+		assert.ErrorIs(t, recv(t, waiting, "the error").err, semaphore.ErrCorrupted)
+		b.Rouse()
+		cancel()
+	}
+}
+
 func TestBarrierCorrupted(t *testing.T) {
 	h := newBarrier(t, 2, 1)
 	for _, count := range []uint64{2, 3, semaphore.MaxParties} {

@@ -313,6 +313,32 @@ func TestCondWithoutWaitersMakesNoSystemCall(t *testing.T) {
 	}
 }
 
+// A Wait whose Unlock panics, as somebody has written into the lock what he must not, is in no queue, and is not counted any more.
+func TestCondUnlockPanics(t *testing.T) {
+	m, err := NewMutexAt(make([]byte, MutexSize))
+	require.NoError(t, err)
+	c, err := NewCondAt(layout.SliceBytes(make([]uint64, CondSize/8)), m)
+	require.NoError(t, err)
+	c.Unbounded()
+	for _, others := range []int{0, 1} {
+		var done []<-chan error
+		for range others {
+			done = append(done, beginCond(t, t.Context(), c))
+		}
+		require.NoError(t, c.begin())
+		assert.Panics(t, func() { _ = c.wait(t.Context()) }, "nobody holds it")
+		waiting, signalled := tallies(c)
+		assert.Equal(t, [2]int{others, 0}, [2]int{waiting, signalled})
+		requireQueued(t, &c.queue, others)
+		c.Broadcast()
+		for _, d := range done {
+			require.NoError(t, endWait(t, d))
+		}
+	}
+	require.NoError(t, endWait(t, beginWait(t.Context(), func(context.Context) error { return c.Close() })))
+	require.NoError(t, m.Close())
+}
+
 // What the dead had of signals goes to others who wait; who of them waited is not counted any more. One who buries may come late, when
 // the place is another's, with what it saw before.
 func TestCondBury(t *testing.T) {

@@ -121,6 +121,23 @@ func TestEventWaitsForTheNextSet(t *testing.T) {
 	}
 }
 
+// One who has seen the event before a Set and a Clear, and comes to the queue after them, is let go, also behind one who has come since and
+// waits for the next Set.
+func TestEventLetsGoBehindALaterOne(t *testing.T) {
+	e := newEvents(t, 1)[0]
+	was := e.body.state.Load() // in Wait, which is then overtaken
+	e.Set()
+	e.Clear()
+	later := beginWait(t.Context(), e.Wait)
+	requireQueued(t, &e.queue, 1)
+	earlier := beginWait(t.Context(), func(ctx context.Context) error { return e.wait(ctx, was) })
+	require.NoError(t, endWait(t, earlier))
+	requireQueued(t, &e.queue, 1)
+	assert.Empty(t, later)
+	e.Set()
+	require.NoError(t, endWait(t, later))
+}
+
 func TestEventContexts(t *testing.T) {
 	e := newEvents(t, 1)[0]
 	e.Set()

@@ -84,6 +84,9 @@ func newLocks(t *testing.T) (*stage, *locks) {
 	return st, l
 }
 
+// leaveDescriptors leaves this process room for so many, where that can be done.
+var leaveDescriptors func(free int) error
+
 // obeyLock carries out a line that is about locks.
 func obeyLock(st *stage, word string, n uint64) error {
 	l, ctx := st.locks(), context.Background()
@@ -94,6 +97,10 @@ func obeyLock(st *stage, word string, n uint64) error {
 		l.rw.Unbounded()
 	case "lock":
 		return answer(word, l.Lock(ctx))
+	case "poor":
+		return leaveDescriptors(int(n))
+	case "lock-in-vain":
+		return l.lockInVain()
 	case "unlock":
 		l.Unlock()
 	case "write":
@@ -110,6 +117,16 @@ func obeyLock(st *stage, word string, n uint64) error {
 		return l.useManyRW(n)
 	default:
 		return fmt.Errorf("unknown command")
+	}
+	return nil
+}
+
+// lockInVain waits for a lock that somebody has, and looks at it several times meanwhile. It fails if it gets it.
+func (l *locks) lockInVain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 4*semaphore.Step)
+	defer cancel()
+	if err := l.Lock(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("another process has the lock, and Lock returns: %v", err)
 	}
 	return nil
 }

@@ -237,6 +237,7 @@ func TestMutexFairness(t *testing.T) {
 		t.Run(fmt.Sprint(others), func(t *testing.T) {
 			h := newMutex(t, others+1)
 			h[0].Become(1<<22 | 1)
+			h[0].Patient()
 			require.True(t, try(t, h[0]))
 			var waits []<-chan error
 			for i, m := range h[1:] {

@@ -47,6 +47,9 @@ func (b *Barrier) Unbounded() { b.queue.step = -1 }
 func (b *Barrier) Word() *atomic.Uint64    { return &b.body.word }
 func (b *Barrier) Changed() *atomic.Uint32 { return &b.body.changed }
 
+// End returns the word that says where epoch i ended.
+func (b *Barrier) End(i int) *atomic.Uint64 { return &b.body.ends[i] }
+
 // Word returns the word that says who does it, and Changed the eventcount.
 func (o *Once) Word() *atomic.Uint64    { return &o.body.word }
 func (o *Once) Changed() *atomic.Uint32 { return &o.body.changed }

@@ -27,6 +27,10 @@ func (m *RWMutex) Gate() *atomic.Uint64           { return &m.body.gate }
 func (m *RWMutex) Count(i int) *atomic.Uint64     { return &m.body.readers.seats[i].count }
 func (m *RWMutex) SeatOwner(i int) *atomic.Uint64 { return &m.body.readers.seats[i].owner }
 
+// Claim returns one of the claims to the writers' lock, and SetPassed says how often that was given back since the last turn.
+func (m *RWMutex) Claim(i int) *atomic.Uint64 { return &m.body.writers.claim[i] }
+func (m *RWMutex) SetPassed(n uint32)         { m.body.writers.passed.Store(n) }
+
 // ReadersIn returns how many readers have registered on m for this phase and the next.
 func (m *RWMutex) ReadersIn() uint64 {
 	c := readerCount(m.readers.mine().count.Load())

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/owner"
 	"github.com/shmkit/shmkit/semaphore"
 )
 
@@ -260,6 +261,50 @@ func TestRWMutexWriterDied(t *testing.T) {
 			m.Unlock()
 			assert.Zero(t, m.Word().Load())
 		})
+	}
+}
+
+// A TryLock that takes a dead writer's place, and finds readers, opens the gate that is closed and nobody's: those who come to read, or wait
+// for that, are told of the death, and wait neither for somebody to write nor for one to whom the writers' lock is granted.
+func TestRWMutexTryLockBehindTheDead(t *testing.T) {
+	stopped, err := owner.Of(1) // stands for one that does not take its turn
+	require.NoError(t, err)
+	for _, claimed := range []bool{false, true} {
+		for _, waits := range []bool{false, true} {
+			t.Run(fmt.Sprint(claimed, waits), func(t *testing.T) {
+				h := newRWMutex(t, 3)
+				reads, tries, other := h[0], h[1], h[2]
+				other.Unbounded()
+				require.True(t, tryRead(t, reads))
+				var waiting <-chan error
+				require.True(t, reads.Word().CompareAndSwap(0, uint64(stopped))) // one that lives, at first
+				reads.Gate().Add(1)
+				if waits {
+					waiting = rlock(watched(t), other)
+					until(t, "asleep", other.ReaderAsleep)
+				}
+				was := deadProcess(t) // died as it waited for the readers
+				if claimed {
+					reads.Claim(0).Store(uint64(stopped))
+					reads.SetPassed(semaphore.MaxPassed)
+					was |= semaphore.Claimed
+				}
+				reads.Word().Store(was)
+				require.False(t, tryWrite(t, tries))
+				assert.Equal(t, uint64(semaphore.Suspect), reads.Gate().Load(), "the gate is open")
+				if claimed {
+					assert.Equal(t, uint64(stopped)|semaphore.Granted|semaphore.Claimed, reads.Word().Load())
+				} else {
+					assert.Zero(t, reads.Word().Load())
+				}
+				if !waits {
+					waiting = rlock(watched(t), other)
+				}
+				assert.ErrorIs(t, recv(t, waiting, "the read lock"), semaphore.ErrOwnerDied)
+				other.RUnlock()
+				reads.RUnlock()
+			})
+		}
 	}
 }
 

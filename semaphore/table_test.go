@@ -122,3 +122,16 @@ func TestTableWatch(t *testing.T) {
 	assert.Equal(t, map[owner.ID]int{id: 2}, f.buried())
 	all[0].mind() // does nothing any more
 }
+
+// Who is told of an end need not find out about it, which takes a descriptor: the dead one is buried, and others are not.
+func TestTableToldWhatItCannotSee(t *testing.T) {
+	all, f := newTables(t, 3)
+	dead := deadID(t)
+	all[1].seats[1].owner.Store(uint64(dead))
+	all[0].alive = func(owner.ID) bool { return true }
+	all[0].mind()
+	require.Eventually(t, func() bool { return all[1].seats[1].owner.Load() == vacant }, 30e9, 1e6)
+	assert.Equal(t, map[owner.ID]int{dead: 1}, f.buried())
+	assert.Equal(t, uint64(all[2].id), all[2].mine().owner.Load())
+	require.NoError(t, all[0].leave())
+}

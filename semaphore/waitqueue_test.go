@@ -64,3 +64,27 @@ func TestServedAndEnded(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 	q.Drain()
 }
+
+// A condition that panics does so in the call whose server asks it. The next who waits has the service then, and is served; or it ends.
+func TestConditionThatPanics(t *testing.T) {
+	var word atomic.Uint32
+	for _, others := range []int{0, 1, 2} {
+		q := NewWaitqueue()
+		bad := &waiter{on: EventcountOn(&word), try: func() bool { panic("no") }}
+		require.True(t, q.join(bad), "it serves itself")
+		var all []<-chan error
+		for i := range others {
+			all = append(all, beginWait(t.Context(), func(ctx context.Context) error {
+				_, err := q.Wait(ctx, EventcountOn(&word), func() bool { return true })
+				return err
+			}))
+			requireQueued(t, q, i+2)
+		}
+		assert.PanicsWithValue(t, "no", func() { q.serve(t.Context(), bad) })
+		for _, done := range all {
+			require.NoError(t, endWait(t, done))
+		}
+		require.True(t, q.Idle())
+		q.Drain()
+	}
+}
