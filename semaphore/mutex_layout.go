@@ -46,7 +46,7 @@ type lockWords struct {
 
 var _ = layout.Sized[lockWords](MutexSize - layout.HeaderSize)
 
-// Bits of lockWords.word. The rest is an owner.ID, which leaves them free for 100,000 years of uptime; 0 is a free lock.
+// Bits of lockWords.word. The rest is an owner.ID, which leaves them free for 300 years of uptime; 0 is a free lock.
 const (
 	claimed = 1 << 63 // there may be claims
 	granted = 1 << 62 // nobody holds it; the process that is named may take it
