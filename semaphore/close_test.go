@@ -2,6 +2,7 @@ package semaphore
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"testing/synctest"
 
@@ -157,10 +158,21 @@ func TestBoxCloseBesideOneThatHasWaited(t *testing.T) {
 	}
 }
 
-// A writer that gives up opens the gate and gives the writers' lock back. Nothing can hold it up between the end of its wait and
-// that, so this is tried often, with readers to wake, which takes it a while.
+// A writer that gives up opens the gate and gives the writers' lock back, after its waits. Nothing can hold it up there; but Close waits for a
+// Lock from its beginning, before it has anything, and so until its end.
+func TestRWMutexCloseBesideOneThatBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := NewRWMutexAt(layout.SliceBytes(make([]uint64, RWMutexSize/8)))
+		require.NoError(t, err)
+		ctx := newHeldContext(0)
+		call := beginWait(ctx, m.Lock)
+		assert.ErrorIs(t, closeBeside(t, call, ctx.held, ctx.resume, m.Close), context.Canceled)
+	})
+}
+
+// The same, tried often, with Close at various times.
 func TestRWMutexCloseBesideOneThatGivesUp(t *testing.T) {
-	for range 300 {
+	for round := range 300 {
 		mem := layout.SliceBytes(make([]uint64, RWMutexSize/8))
 		reader, err := NewRWMutexAt(mem)
 		require.NoError(t, err)
@@ -171,7 +183,10 @@ func TestRWMutexCloseBesideOneThatGivesUp(t *testing.T) {
 		call := beginWait(ctx, m.Lock)
 		requireQueued(t, &m.draining, 1)
 		m.opened().Announce() // as readers do that are about to sleep
-		go cancel()
+		cancel()
+		for range round { // so Close comes a little later each time
+			runtime.Gosched()
+		}
 		require.NoError(t, m.Close())
 		require.Zero(t, m.body.writers.word.Load(), "it is closed, and the call goes on to use the memory")
 		require.False(t, gateWord(m.body.gate.Load()).closed())
