@@ -22,6 +22,9 @@ var parts = map[string]history.Part{
 	"use or die":  func(f *os.File, process int) error { return useInRounds(f, process, true) },
 	"lock":        func(f *os.File, process int) error { return lockInRounds(f, process, false) },
 	"lock or die": func(f *os.File, process int) error { return lockInRounds(f, process, true) },
+
+	"read and write":        func(f *os.File, process int) error { return rwInRounds(f, process, false) },
+	"read and write or die": func(f *os.File, process int) error { return rwInRounds(f, process, true) },
 }
 
 // What an operation is called with, and what it returns.
