@@ -202,10 +202,21 @@ func TestMPMCChecker(t *testing.T) {
 				takes = append(takes, &ops[i])
 			}
 		}
-		if len(takes) > 1 && takes[0].Return < takes[1].Call {
+		if len(takes) > 1 && takes[0].Return < takes[1].Call && putBefore(ops, int64(takes[0].Out.Vals[0]), int64(takes[1].Out.Vals[0])) {
 			takes[0].Out, takes[1].Out = takes[1].Out, takes[0].Out
 			mpmcSpec(o.Capacity).Refuse(t, halves(ops))
 			exchanged++
 		}
 	}
+}
+
+// putBefore reports whether one item was put before the call began by which another was: puts that overlap may be in either order.
+func putBefore(ops []operation, one, other int64) bool {
+	of := func(item int64) *operation {
+		i := slices.IndexFunc(ops, func(o operation) bool {
+			return o.In.Op == opMPut && o.In.N <= item && item < o.In.N+o.Out.Found
+		})
+		return &ops[i]
+	}
+	return of(one).Return < of(other).Call
 }
