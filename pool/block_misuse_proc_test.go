@@ -12,14 +12,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// outlived is what a goroutine that outlives its task says. Used in a worker.
-var outlived = make(chan string, 1)
+// outlived is what a goroutine that outlives its task says, and next is closed by the task after it: a context ends a moment before
+// what its task had is let go of, and the next task begins after that. Used in a worker.
+var (
+	outlived = make(chan string, 1)
+	next     = make(chan struct{})
+)
 
 func init() {
 	hauls["outlive"] = func(ctx context.Context, in freight, out *haulage) error {
 		own, spare := makeWords(ctx, 10), makeWords(ctx, 10)
 		go func() {
 			<-ctx.Done()
+			<-next
 			var said []string
 			for _, use := range []func(){in.Own.B.Release, own.Release, func() { spare.Freeze() }, func() { in.Own.B2.Slice() }} {
 				said = append(said, panicOf(use))
@@ -31,7 +36,11 @@ func init() {
 		}()
 		return nil
 	}
-	hauls["listen"] = func(ctx context.Context, in freight, out *haulage) error { out.Note = <-outlived; return nil }
+	hauls["listen"] = func(ctx context.Context, in freight, out *haulage) error {
+		close(next)
+		out.Note = <-outlived
+		return nil
+	}
 }
 
 // panicOf returns what f panics with.
