@@ -86,4 +86,7 @@
 //
 // A producer of an MPMC ring or a queue that is stopped while it writes, and lives, holds
 // up those who take. It is not taken for dead.
+//
+// Participants of an MPMC ring or a queue, and who has the ends of a pipe, are processes of one PID namespace, with its /proc mounted. Others, to which
+// they would look dead, are refused with [ErrNamespace].
 package ring

@@ -1,6 +1,10 @@
 package ring
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/shmkit/shmkit/semaphore"
+)
 
 // Errors that callers may want to tell apart.
 var (
@@ -15,4 +19,6 @@ var (
 	ErrItemType = errors.New("queue of another item type")
 	// ErrNoPlace means that a ring has as many participants as it can have.
 	ErrNoPlace = errors.New("no place for another participant")
+	// ErrNamespace means that an MPMC ring, a queue or a pipe was made in another PID namespace: see [semaphore.ErrNamespace].
+	ErrNamespace = semaphore.ErrNamespace
 )

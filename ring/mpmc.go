@@ -155,7 +155,12 @@ func (s *mpmcShape) format(mem []byte, pos uint64) error {
 	if err != nil {
 		return err
 	}
+	here, err := owner.Namespace()
+	if err != nil {
+		return err
+	}
 	clear(mem[:s.data]) // plain: nobody else uses it yet
+	m.ctl.namespace = here
 	m.ctl.tail.Store(pos)
 	m.ctl.head.Store(pos)
 	m.ctl.free.Store(pos)
@@ -207,6 +212,9 @@ func openMPMC(mem []byte, kind layout.Kind) (*MPMC, error) {
 	}
 	m, err := s.open(mem)
 	if err != nil {
+		return nil, err
+	}
+	if err := owner.CheckNamespace(kind, m.ctl.namespace); err != nil {
 		return nil, err
 	}
 	m.next.Store(m.ctl.tail.Load())

@@ -64,7 +64,12 @@ func (w slotWord) String() string {
 type mpmcControl struct {
 	_      structs.HostLayout
 	header layout.Header // params: see mpmcShape
-	_      [layout.Line - layout.HeaderSize]byte
+
+	// namespace is the PID namespace in which owners of places mean something: a queue has no parameter left for it. Written once, before the
+	// header.
+	namespace uint64
+
+	_ [layout.Line - layout.HeaderSize - 8]byte
 
 	tail atomic.Uint64 // what lies before was claimed by producers
 	_    [layout.Line - 8]byte

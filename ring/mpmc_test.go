@@ -81,6 +81,9 @@ func beginnings(slots int) []uint64 {
 
 func TestMPMCSizes(t *testing.T) {
 	assert.EqualValues(t, reflect.TypeFor[mpmcControl]().Size(), 5*layout.Line)
+	namespace, ok := reflect.TypeFor[mpmcControl]().FieldByName("namespace")
+	require.True(t, ok)
+	assert.EqualValues(t, 64, namespace.Offset)
 	size, err := MPMCSize(MPMCOptions{Capacity: 3, ItemSize: 9})
 	require.NoError(t, err)
 	assert.EqualValues(t, (5+64)*layout.Line+layout.Line+4*16, size)

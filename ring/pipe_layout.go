@@ -22,7 +22,7 @@ const (
 // ring 1 only. A test asserts its size and offsets.
 type pipeControl struct {
 	_      structs.HostLayout
-	header layout.Header // params: capacity of each ring, how many there are
+	header layout.Header // params: capacity of each ring, how many there are; 4: see owner.Init
 	_      [layout.Line - layout.HeaderSize]byte
 	ends   [2]pipeEndWords
 
@@ -106,7 +106,7 @@ func initPipe(mem []byte, capacity, rings int, self owner.ID, pos uint64) error 
 	for i := range control.ends {
 		control.ends[i].holder.Store(uint64(self))
 	}
-	return layout.Init(mem, layout.KindPipe, uint64(each), uint64(rings))
+	return owner.Init(mem, layout.KindPipe, uint64(each), uint64(rings))
 }
 
 // ringOf returns the memory of ring number i of those that there are.
@@ -123,7 +123,7 @@ type pipeMem struct {
 }
 
 func openPipe(mem []byte) (m pipeMem, err error) {
-	params, err := layout.Check(mem, layout.KindPipe)
+	params, err := owner.Check(mem, layout.KindPipe)
 	if err != nil {
 		return m, err
 	}

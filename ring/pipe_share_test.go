@@ -279,7 +279,7 @@ func TestPipeLayout(t *testing.T) {
 		require.NoError(t, initPipe(mem, tt.capacity, tt.rings, self, 0))
 		require.ErrorContains(t, initPipe(mem[1:], tt.capacity, tt.rings, self, 0), "memory of")
 		for _, bad := range [][2]uint64{{64, 1}, {129, 1}, {1 << 31, 2}, {1 << 63, 2}, {128, 0}, {128, 3}, {256, 1}} {
-			require.NoError(t, layout.Init(mem, layout.KindPipe, bad[:]...))
+			require.NoError(t, owner.Init(mem, layout.KindPipe, bad[:]...))
 			_, err := openPipe(mem)
 			require.ErrorIs(t, err, layout.ErrParams, bad)
 		}

@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/owner"
 )
 
 // ArraySize returns how many bytes of shared memory an [Array] of n elements of type T takes. It panics if there is none of that length.
@@ -38,7 +39,7 @@ func formatArray[T any](mem []byte, n int) error {
 		return err
 	}
 	clear(mem[boxSize:size])
-	return layout.Init(mem[:boxSize], layout.KindArray, append(boxParams[T](), uint64(n))...) // the magic is stored last
+	return owner.Init(mem[:boxSize], layout.KindArray, append(boxParams[T](), uint64(n))...) // the magic is stored last
 }
 
 // attach makes a, which is new, a handle on the array in mem.

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/owner"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 // barrierBody is a Barrier in shared memory.
 type barrierBody struct {
 	_      structs.HostLayout
-	header layout.Header // parameter 0: the parties
+	header layout.Header // parameters 0: the parties; 4: see owner.Init
 
 	word    atomic.Uint64 // a barrierWord; every change is a compare-and-swap
 	changed atomic.Uint32 // an eventcount: notified when a round has ended
@@ -84,14 +85,14 @@ func formatBarrier(mem []byte, parties int) error {
 		return err
 	}
 	clear(mem[:BarrierSize]) // plain: nobody else uses it yet
-	return layout.Init(mem[:BarrierSize], layout.KindBarrier, uint64(parties))
+	return owner.Init(mem[:BarrierSize], layout.KindBarrier, uint64(parties))
 }
 
 func joinBarrier(mem []byte) (b *barrierBody, parties int, err error) {
 	if b, err = barrierAt(mem); err != nil {
 		return nil, 0, err
 	}
-	params, err := layout.Check(mem[:BarrierSize], layout.KindBarrier)
+	params, err := owner.Check(mem[:BarrierSize], layout.KindBarrier)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -78,7 +78,7 @@ func TestBarrierRefusesBadInput(t *testing.T) {
 	require.NoError(t, layout.Init(mem, layout.KindSemaphore, 1))
 	_, err = semaphore.AttachBarrier(mem)
 	assert.ErrorIs(t, err, layout.ErrKind)
-	require.NoError(t, layout.Init(mem, layout.KindBarrier, 0))
+	require.NoError(t, owner.Init(mem, layout.KindBarrier, 0))
 	_, err = semaphore.AttachBarrier(mem)
 	assert.ErrorIs(t, err, semaphore.ErrCorrupted)
 }

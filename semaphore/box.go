@@ -9,12 +9,13 @@ import (
 	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/owner"
 )
 
 // boxBody is what a Value and an Array begin with in shared memory. What they hold lies behind it.
 type boxBody struct {
 	_      structs.HostLayout
-	header layout.Header // parameters 0: fingerprint of T; 1: bytes of a T; 2: how many there are, in an array
+	header layout.Header // parameters 0: fingerprint of T; 1: bytes of a T; 2: how many there are, in an array; 4: see owner.Init
 
 	// flip is which copy of a value is current, by its bit 0. Written by who holds the lock.
 	flip atomic.Uint32
@@ -49,7 +50,7 @@ func checkBox(mem []byte, t reflect.Type, size int64, able func(reflect.Type) er
 
 // openBox returns the parameters of what lies in mem, if it is a kind with elements of type T.
 func openBox[T any](mem []byte, kind layout.Kind) (params [5]uint64, err error) {
-	if params, err = layout.Check(mem[:boxSize], kind); err != nil {
+	if params, err = owner.Check(mem[:boxSize], kind); err != nil {
 		return params, err
 	}
 	if want := boxParams[T](); params[0] != want[0] || params[1] != want[1] {

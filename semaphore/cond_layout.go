@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/owner"
 )
 
 // CondSize is how many bytes of shared memory a [Cond] takes.
@@ -19,7 +20,7 @@ const (
 // condBody is a Cond in shared memory.
 type condBody struct {
 	_      structs.HostLayout
-	header layout.Header // no parameters
+	header layout.Header // parameter 4: see owner.Init
 
 	// top is behind the last place that ever was somebody's: raised by who takes a seat, never lowered.
 	top atomic.Uint32
@@ -86,7 +87,7 @@ func formatCond(mem []byte) error {
 		return err
 	}
 	clear(mem[layout.HeaderSize:CondSize])
-	return layout.Init(mem[:CondSize], layout.KindCond) // the magic is stored last
+	return owner.Init(mem[:CondSize], layout.KindCond) // the magic is stored last
 }
 
 // joinCond returns the condition variable in the first bytes of mem.
@@ -95,7 +96,7 @@ func joinCond(mem []byte) (*condBody, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = layout.Check(mem[:CondSize], layout.KindCond)
+	_, err = owner.Check(mem[:CondSize], layout.KindCond)
 	return b, err
 }
 

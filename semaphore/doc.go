@@ -69,9 +69,11 @@
 // anybody, and indices are given in the order of arrival. Whoever is the next to do a [Once] is not chosen in any order among processes; who
 // has failed has returned, so there are as many before one that waits as others call Do meanwhile.
 //
-// Owners are told apart, and their ends seen, among processes that share a pid namespace and a readable /proc. To a process of another pid
-// namespace a holder looks dead that is not, and it takes the lock away. A process that replaces its
-// program (exec) stays the holder of what it held.
+// Owners are told apart, and their ends seen, among processes of one PID namespace that have its /proc. To a process of another
+// a holder would look dead that is not, and it would take the lock away: so it is refused, with [ErrNamespace], when it attaches or adopts an object
+// that names processes: all but a plain Semaphore and an Event. Where /proc is not mounted, or is that of another namespace, such objects cannot be made, nor
+// attached. A plain Semaphore knows processes for the turns of those who wait alone: handles of another namespace may end each other's, and then have
+// no bound on how often they are overtaken. A process that replaces its program (exec) stays the holder of what it held.
 //
 // The Go race detector sees nothing in mapped memory. A Semaphore tells it what one
 // handle orders; goroutines that share Go memory under a semaphore therefore share

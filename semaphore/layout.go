@@ -17,7 +17,7 @@ const Size = 2 * layout.Line
 // for who is about to sleep. The header is read by Attach alone.
 type body struct {
 	_      structs.HostLayout
-	header layout.Header // parameter 0: the capacity
+	header layout.Header // parameters 0: the capacity; 4, of a robust one: see owner.Init
 
 	// free is how many permits can be had, 0 to capacity. Everybody changes it, by CAS
 	// alone: from v to v-n in take, to v+n in Release.

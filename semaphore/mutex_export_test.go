@@ -19,6 +19,9 @@ const (
 	Claims    = claims
 )
 
+// Memory returns the memory of a mutex that has its own.
+func (m *Mutex) Memory() []byte { return m.home.piece.Bytes() }
+
 // Unbounded makes the waiters of m sleep until they are woken.
 func (m *Mutex) Unbounded() { m.lock.queue.step = -1 * time.Nanosecond }
 

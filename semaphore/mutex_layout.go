@@ -58,7 +58,7 @@ func holderOf(w uint64) owner.ID { return owner.ID(w &^ flags) }
 // mutexBody is a Mutex in shared memory.
 type mutexBody struct {
 	_      structs.HostLayout
-	header layout.Header // no parameters
+	header layout.Header // parameter 4: see owner.Init
 	lock   lockWords
 }
 
@@ -71,7 +71,7 @@ func formatMutex(mem []byte) error {
 		return err
 	}
 	clearLock(&b.lock)
-	return layout.Init(mem[:MutexSize], layout.KindMutex) // the magic is stored last
+	return owner.Init(mem[:MutexSize], layout.KindMutex) // the magic is stored last
 }
 
 func clearLock(w *lockWords) {
@@ -90,7 +90,7 @@ func joinMutex(mem []byte) (*mutexBody, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = layout.Check(mem[:MutexSize], layout.KindMutex)
+	_, err = owner.Check(mem[:MutexSize], layout.KindMutex)
 	return b, err
 }
 

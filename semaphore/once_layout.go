@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/owner"
 )
 
 // OnceSize is how many bytes of shared memory a [Once] takes.
@@ -14,7 +15,7 @@ const OnceSize = layout.Line
 // onceBody is a Once in shared memory.
 type onceBody struct {
 	_      structs.HostLayout
-	header layout.Header
+	header layout.Header // parameter 4: see owner.Init
 
 	// word is 0 if nobody has done it, the [owner.ID] of the process that does it, or onceDone. Who does it takes it by a
 	// compare-and-swap:
@@ -39,7 +40,7 @@ func formatOnce(mem []byte) error {
 		return err
 	}
 	clear(mem[:OnceSize]) // plain: nobody else uses it yet
-	return layout.Init(mem[:OnceSize], layout.KindOnce)
+	return owner.Init(mem[:OnceSize], layout.KindOnce)
 }
 
 func joinOnce(mem []byte) (*onceBody, error) {
@@ -47,7 +48,7 @@ func joinOnce(mem []byte) (*onceBody, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = layout.Check(mem[:OnceSize], layout.KindOnce)
+	_, err = owner.Check(mem[:OnceSize], layout.KindOnce)
 	return b, err
 }
 

@@ -73,7 +73,7 @@ func formatRobust(mem []byte, n int64) error {
 	}
 	clear(mem[:RobustSize]) // plain: nobody else uses it yet
 	b.free.Store(n)
-	return layout.Init(mem[:RobustSize], layout.KindRobust, uint64(n))
+	return owner.Init(mem[:RobustSize], layout.KindRobust, uint64(n))
 }
 
 func robustAt(mem []byte) (*robustBody, error) {
@@ -89,7 +89,7 @@ func (s *Semaphore) openRobust(mem []byte) error {
 	if err != nil {
 		return err
 	}
-	params, err := layout.Check(mem[:RobustSize], layout.KindRobust)
+	params, err := owner.Check(mem[:RobustSize], layout.KindRobust)
 	if err != nil {
 		return err
 	}

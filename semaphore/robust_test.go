@@ -50,7 +50,7 @@ func TestRobustAttach(t *testing.T) {
 	require.NoError(t, other.Close())
 
 	assert.False(t, newSemaphore(t, 1, 1)[0].Robust())
-	require.NoError(t, layout.Init(mem, layout.KindRobust, 1<<16))
+	require.NoError(t, owner.Init(mem, layout.KindRobust, 1<<16))
 	_, err = semaphore.Attach(mem)
 	assert.ErrorIs(t, err, semaphore.ErrCorrupted)
 	require.NoError(t, layout.Init(mem, layout.KindBarrier, 2))

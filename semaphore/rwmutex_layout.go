@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/owner"
 )
 
 // RWMutexSize is how many bytes of shared memory an [RWMutex] takes.
@@ -14,7 +15,7 @@ const RWMutexSize = MutexSize + layout.Line + (1+Seats)*layout.Line
 // rwBody is an RWMutex in shared memory.
 type rwBody struct {
 	_       structs.HostLayout
-	header  layout.Header // no parameters
+	header  layout.Header // parameter 4: see owner.Init
 	writers lockWords     // one writer at a time
 	gate    atomic.Uint64 // a gateWord; written by who holds the writers' lock, and by nobody else
 
@@ -81,8 +82,8 @@ func formatRWMutex(mem []byte) error {
 	if _, err := rwMutexIn(mem); err != nil {
 		return err
 	}
-	clear(mem[:RWMutexSize])                                  // nobody else has it yet
-	return layout.Init(mem[:RWMutexSize], layout.KindRWMutex) // the magic is stored last
+	clear(mem[:RWMutexSize])                                 // nobody else has it yet
+	return owner.Init(mem[:RWMutexSize], layout.KindRWMutex) // the magic is stored last
 }
 
 // joinRWMutex returns the lock in the first bytes of mem.
@@ -91,7 +92,7 @@ func joinRWMutex(mem []byte) (*rwBody, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = layout.Check(mem[:RWMutexSize], layout.KindRWMutex)
+	_, err = owner.Check(mem[:RWMutexSize], layout.KindRWMutex)
 	return b, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/owner"
 )
 
 // ValueSize returns how many bytes of shared memory a [Value] of type T takes.
@@ -25,7 +26,7 @@ func formatValue[T any](mem []byte, initial T) error {
 	layout.MustAt[boxBody](mem, 0).flip.Store(0)
 	size := int64(reflect.TypeFor[T]().Size())
 	layout.Write(mem[boxSize:boxSize+size], &initial)
-	return layout.Init(mem[:boxSize], layout.KindValue, boxParams[T]()...) // the magic is stored last
+	return owner.Init(mem[:boxSize], layout.KindValue, boxParams[T]()...) // the magic is stored last
 }
 
 // attach makes v, which is new, a handle on the variable in mem.

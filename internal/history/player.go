@@ -43,12 +43,18 @@ func Main(parts map[string]Part) {
 // A Player is a process that plays a part.
 type Player struct{ cmd *exec.Cmd }
 
+// Command returns what starts one, for who wants to start it otherwise than Start does.
+func Command(part string, file *os.File, process int) *exec.Cmd {
+	cmd := exec.Command(sys.SelfExe, strconv.Itoa(process))
+	cmd.Env = append(os.Environ(), playerEnv+"="+part)
+	cmd.ExtraFiles = []*os.File{file}
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
 // Start starts one. It is killed at the end of the test at the latest.
 func Start(t testing.TB, part string, file *os.File, process int) *Player {
-	p := &Player{exec.Command(sys.SelfExe, strconv.Itoa(process))}
-	p.cmd.Env = append(os.Environ(), playerEnv+"="+part)
-	p.cmd.ExtraFiles = []*os.File{file}
-	p.cmd.Stderr = os.Stderr
+	p := &Player{Command(part, file, process)}
 	require.NoError(t, p.cmd.Start())
 	t.Cleanup(p.Kill)
 	return p

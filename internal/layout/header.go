@@ -10,7 +10,7 @@ import (
 
 // Version is the version of everything that docs/LAYOUT.md describes. It changes
 // with any of it: processes of different versions refuse each other's memory.
-const Version = 1
+const Version = 2
 
 // Kind says what a piece of shared memory holds.
 type Kind uint32

@@ -26,7 +26,7 @@ func TestHeaderCheck(t *testing.T) {
 		text string
 	}{
 		"magic":   {7, ErrNotShmkit, "attach SPSC ring: magic 0x"},
-		"version": {8, ErrVersion, "version 254, this program has 1"},
+		"version": {8, ErrVersion, "version 253, this program has 2"},
 		"kind":    {12, ErrKind, "it is a unknown kind 253"},
 		"size":    {16, ErrSize, "made with 191 bytes, memory has 64"},
 	} {

@@ -14,5 +14,7 @@
 // # Caveats
 //
 // IDs mean something among processes that share a pid namespace, a time namespace
-// and a readable /proc, all of which parents and children do unless told otherwise.
+// and a readable /proc, all of which parents and children do unless told otherwise. Of the first, [Init] leaves a note
+// in the header of what has IDs in it, by which [Check] refuses others. A process that unshares its PID namespace stays in its own, and its
+// children are in another.
 package owner
