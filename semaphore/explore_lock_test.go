@@ -350,6 +350,38 @@ func TestExploreRWMutexGiveUp(t *testing.T) {
 	}})
 }
 
+// The lock of a writer is granted to another process, a reader of which looks after the writer just then: the grant stays for the writer
+// of its own process.
+func TestExploreRWMutexGrant(t *testing.T) {
+	explore.Run(t, explore.Scenario{Name: "semaphore.RWMutex, a grant beside a reader", New: func(w *explore.World) {
+		c, all := rwMutexes(w, 2)
+		l := &all[1].writers
+		l.words.passed.Store(maxPassed)
+		l.words.claim[0].Store(uint64(l.id))
+		l.words.word.Store(uint64(all[0].writers.id) | claimed)
+		all[0].body.gate.Store(closed)
+		c.procs[0] = w.Go("writer", all[0].Unlock)
+		c.procs[1] = w.Go("reader", func() {
+			ok, err := all[1].TryRLock()
+			if err != nil {
+				explore.Fail("corrupted", "%v", err)
+			}
+			if ok {
+				all[1].RUnlock()
+			}
+			if w := l.words.word.Load(); holderOf(w) != all[0].writers.id && w != uint64(l.id)|flags {
+				explore.Fail("used up", "the word is %#x", w)
+			}
+		})
+		w.Check(func() error {
+			if w := l.words.word.Load(); w != uint64(l.id)|flags {
+				return fmt.Errorf("the word is %#x at the end", w)
+			}
+			return nil
+		})
+	}})
+}
+
 // Two goroutines of one process read, while another process writes twice: who waits for which phase does not depend on which of them
 // waits first.
 func TestExploreRWMutexPhases(t *testing.T) {

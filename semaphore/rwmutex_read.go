@@ -137,17 +137,24 @@ func (m *RWMutex) gone(w uint64) bool {
 }
 
 // relieve opens the gate if no writer that lives has closed it: gone is asked about the one who has the writers' lock.
+//
+// It takes that lock from a dead holder and in no other way. Whoever gives it back has opened the gate, and told those who wait, before: so if the lock
+// is free or granted by now, the caller finds that when it looks again. A grant is for a writer, of this process perhaps, who would have to
+// wait for another turn if a reader used it up.
 func (m *RWMutex) relieve(gone func(w uint64) bool) error {
-	if !gateWord(m.body.gate.Load()).closed() {
+	for gateWord(m.body.gate.Load()).closed() {
+		w, err := m.writers.load()
+		if err != nil || holderOf(w) == 0 || w&granted != 0 || !gone(w) {
+			return err
+		}
+		if !m.writers.replace(w) {
+			continue
+		}
+		// Killed here: the next finds the lock that of another dead process, and the gate as it was.
+		m.reopen(suspect)
+		m.writers.release()
 		return nil
 	}
-	ok, err := m.writers.take(gone)
-	if !ok {
-		return err
-	}
-	// Killed here: the next finds the lock that of another dead process, and the gate as it was.
-	m.reopen(suspect)
-	m.writers.release()
 	return nil
 }
 

@@ -219,7 +219,7 @@ var mutants = []mutant{
 
 	// Locks.
 	{"a mutex is taken by a store", "semaphore", change{file: "semaphore/lock.go",
-		old: "if !l.words.word.CompareAndSwap(w, uint64(l.id)|w&claimed) {\n\t\t\tcontinue\n\t\t}", new: "l.words.word.Store(uint64(l.id) | w&claimed)"},
+		old: "if !l.words.word.CompareAndSwap(w, uint64(l.id)|w&claimed) {\n\t\treturn false\n\t}", new: "l.words.word.Store(uint64(l.id) | w&claimed)"},
 		"TestExploreMutex$", "two holders"},
 	{"a value is shown before it is written", "semaphore", change{file: "semaphore/value.go",
 		old: "layout.Write(v.copies[next], &x)", new: "v.flip.Store(next)\n\tlayout.Write(v.copies[next], &x)"},
@@ -263,6 +263,10 @@ var mutants = []mutant{
 	{"a reader leaves and the writer is not told", "semaphore", change{file: "semaphore/rwmutex_read.go",
 		old: "\tm.drained().NotifyAll()\n", new: ""},
 		"TestExploreRWMutex$", "lost wake-up"},
+
+	{"a reader uses up what was granted to a writer of its process", "semaphore", change{file: "semaphore/rwmutex_read.go",
+		old: "holderOf(w) == 0 || w&granted != 0 || !gone(w)", new: "holderOf(w) != m.writers.id && !gone(w)"},
+		"TestExploreRWMutexGrant", "used up"},
 
 	// Turns.
 	{"a turn ends and nobody is told", "semaphore", change{file: "semaphore/turns.go",
