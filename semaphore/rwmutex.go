@@ -16,11 +16,12 @@ import (
 // death of a writer everybody who locks it is told, by [ErrOwnerDied], until one has written again.
 //
 // An RWMutex value is one process's handle, made by [NewRWMutex], [NewRWMutexAt] or [AttachRWMutex]; there can be [Seats] of them at
-// once. All methods may be called by any number of goroutines, a million of readers; it must not be copied. The memory must stay mapped until
+// once. All methods may be called by any number of goroutines; it must not be copied. The memory must stay mapped until
 // [RWMutex.Close] has returned.
 //
 // It is not recursive: who has the read lock and asks for it again, while a writer waits, waits for itself, as does a writer that
-// asks for anything. A read lock belongs to its handle, a write lock to its process.
+// asks for anything. A read lock belongs to its handle, a write lock to its process. A handle can have 524,288 readers at a time, and as many
+// that wait: one more is refused.
 //
 // Read locks without writers cost no system call, and those of different handles touch no line in common that is written to.
 //
@@ -184,7 +185,8 @@ func (m *RWMutex) Unlock() {
 }
 
 // RLock waits until it has the lock, which other readers may have at the same time, or ctx has ended. It returns what [RWMutex.Lock] does;
-// with [ErrOwnerDied] the caller has the read lock, and must take into account that what it reads may be half done.
+// with [ErrOwnerDied] the caller has the read lock, and must take into account that what it reads may be half done. It also fails if this handle
+// has as many readers as it can have: then some have not called RUnlock.
 func (m *RWMutex) RLock(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -205,7 +207,7 @@ func (m *RWMutex) TryRLock() (bool, error) {
 			return false, err
 		}
 		if g, ok = m.enter(); !ok {
-			return false, nil
+			return false, m.full(g.next())
 		}
 	}
 	return true, m.entered(g)

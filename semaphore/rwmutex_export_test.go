@@ -14,6 +14,12 @@ var RWMutexBodyType = reflect.TypeFor[rwBody]()
 // Suspect is the bit of the gate's word that says that a writer has died.
 const Suspect = suspect
 
+// MaxReaders is how many readers of a phase a handle may have, CountBits how many bits there are for them.
+const (
+	MaxReaders = maxReaders
+	CountBits  = countBits
+)
+
 // Unbounded makes those who wait on m sleep until they are woken.
 func (m *RWMutex) Unbounded() {
 	for _, q := range []*Waitqueue{&m.writers.queue, &m.entering[0], &m.entering[1], &m.draining} {

@@ -66,6 +66,10 @@ type readerCount uint64
 const (
 	countBits = 20
 	countMask = 1<<countBits - 1
+
+	// maxReaders is how many readers of one phase a handle may have. Each counts itself before it finds that there are too many, and so the
+	// other half is for those who are between the two: each is a goroutine that was interrupted in these few instructions.
+	maxReaders = 1 << (countBits - 1)
 )
 
 // one is a reader of a phase.

@@ -30,16 +30,26 @@ func (m *RWMutex) enter() (g gateWord, ok bool) {
 	if g.closed() {
 		return g, false
 	}
-	m.count(g.inside())
-	if m.body.gate.Load() == uint64(g) { // after the count: pairs with the store in shut
+	if m.count(g.inside()) && m.body.gate.Load() == uint64(g) { // after the count: pairs with the store in shut
 		return g, true
 	}
 	m.retreat(g.inside())
 	return g, false
 }
 
-// count counts a reader of a phase. Killed behind it: the count stays until this process's end is known.
-func (m *RWMutex) count(phase uint64) { m.readers.mine().count.Add(one(phase)) } // pairs with the load in occupied
+// count counts a reader of a phase, and reports whether there may be as many: if not, the caller takes it back. Killed behind it: the
+// count stays until this process's end is known.
+func (m *RWMutex) count(phase uint64) (ok bool) {
+	return readerCount(m.readers.mine().count.Add(one(phase))).of(phase) <= maxReaders // pairs with the load in occupied
+}
+
+// full is the error of a reader that found too many of its phase, or nil if there is room by now.
+func (m *RWMutex) full(phase uint64) error {
+	if readerCount(m.readers.mine().count.Load()).of(phase) < maxReaders {
+		return nil
+	}
+	return fmt.Errorf("lock RWMutex: %d read on this handle already, or wait for it", maxReaders)
+}
 
 // retreat takes a reader's count back.
 func (m *RWMutex) retreat(phase uint64) {
@@ -60,19 +70,25 @@ func (m *RWMutex) entered(g gateWord) error {
 func (m *RWMutex) died() error { return fmt.Errorf("lock RWMutex: a writer: %w", ErrOwnerDied) }
 
 // arrive registers a reader for a phase, and reports whether it has the lock. It begins anew only if a writer has come or gone in these few
-// nanoseconds.
-func (m *RWMutex) arrive() (g gateWord, in bool) {
+// nanoseconds, or one of too many readers has. The error says that there are too many.
+func (m *RWMutex) arrive() (g gateWord, in bool, err error) {
 	for {
 		g = gateWord(m.body.gate.Load()) // pairs with the stores in Unlock, shut and reopen
-		m.count(g.next())
+		ok := m.count(g.next())
 		now := gateWord(m.body.gate.Load()) // after the count: pairs with the store in shut
 		switch {
+		case !ok:
 		case now.number() == g.number():
-			return now, !g.closed()
+			return now, !g.closed(), nil
 		case g.closed() && now.number() == g.number()+1:
-			return now, true
+			return now, true, nil
 		}
 		m.retreat(g.next())
+		if !ok {
+			if err := m.full(g.next()); err != nil {
+				return g, false, err
+			}
+		}
 	}
 }
 
@@ -81,7 +97,10 @@ func (m *RWMutex) arriveAndWait(ctx context.Context) error {
 	m.waits.Add(1)
 	defer m.waits.Done()
 	for {
-		g, in := m.arrive()
+		g, in, err := m.arrive()
+		if err != nil {
+			return err
+		}
 		if in {
 			return m.entered(g)
 		}

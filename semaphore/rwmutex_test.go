@@ -452,3 +452,48 @@ func TestRWMutexAllocatesNothing(t *testing.T) {
 		m.Unlock()
 	}))
 }
+
+// One reader too many is refused, by an error that says so, and no count that is not its own changes.
+func TestRWMutexTooManyReaders(t *testing.T) {
+	h := newRWMutex(t, 2)
+	m := h[0]
+	const all = semaphore.MaxReaders
+	full := func(err error) {
+		t.Helper()
+		assert.EqualError(t, err, "lock RWMutex: 524288 read on this handle already, or wait for it")
+	}
+	for phase := range 2 { // each ends with a writer
+		count, shift := m.Count(0), phase*semaphore.CountBits
+		none := count.Load()
+		count.Add((all - 1) << shift)
+		require.NoError(t, m.RLock(watched(t)))
+		require.Equal(t, none+all<<shift, count.Load())
+		full(m.RLock(watched(t)))
+		ok, err := m.TryRLock()
+		assert.False(t, ok)
+		full(err)
+		require.Equal(t, none+all<<shift, count.Load(), "those who were refused have left nothing")
+		require.True(t, tryRead(t, h[1]), "another handle has room")
+		h[1].RUnlock()
+		m.RUnlock()
+		require.True(t, tryRead(t, m), "there is room for one again")
+		m.RUnlock()
+		count.Store(none)
+		require.True(t, tryWrite(t, h[1]))
+		h[1].Unlock()
+	}
+
+	// Those who wait, for the phase behind a writer, are counted too.
+	require.True(t, tryWrite(t, h[1]))
+	shift := 1 * semaphore.CountBits
+	none := m.Count(0).Load()
+	m.Count(0).Add(all << shift)
+	full(m.RLock(watched(t)))
+	m.Count(0).Store(none + (all-1)<<shift)
+	reader := rlock(watched(t), m)
+	until(t, "the last of them waits", func() bool { return m.ReadersIn() == all })
+	m.Count(0).Store(none + 1<<shift)
+	h[1].Unlock()
+	require.NoError(t, recv(t, reader, "the lock"))
+	m.RUnlock()
+}
