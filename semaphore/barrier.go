@@ -37,11 +37,22 @@ type Barrier struct {
 	left   sync.Cond // with mu: nobody is inside
 }
 
+// An arrival is what somebody has seen who was counted in: how far the barrier was, before, and how many resets there had been.
+type arrival struct {
+	word   barrierWord
+	resets uint64
+}
+
+// sameRound reports whether both came in one round.
+func (a arrival) sameRound(b arrival) bool {
+	return a.word.round() == b.word.round() && a.resets == b.resets
+}
+
 // An awaited round is one in which somebody of this process waits.
 type awaited struct {
-	word  barrierWord   // when the first arrived
-	ended chan struct{} // closed when it has
-	err   error         // what became of it: nil if it has passed; written before
+	arrival               // of the first
+	ended   chan struct{} // closed when it has
+	err     error         // what became of it: nil if it has passed; written before
 }
 
 // NewBarrier makes a barrier for that many parties, 1 to [MaxParties], in memory that it shares with other small objects of this process, and
@@ -151,7 +162,7 @@ func (b *Barrier) Reset() {
 			continue
 		}
 		// Killed before the second CAS: it is still broken. Of several who are here one succeeds, and the others need not.
-		if b.note(w) {
+		if b.note(w) && b.raise(w) {
 			b.end(w, w.reset())
 		}
 		return
@@ -175,6 +186,27 @@ func (b *Barrier) note(w barrierWord) (ok bool) {
 			return true
 		}
 	}
+}
+
+// raise counts the reset of w, once, whoever does it. It reports false if the word is not w any more.
+func (b *Barrier) raise(w barrierWord) (ok bool) {
+	was := b.body.resets.Load()
+	if b.load() != w {
+		return false
+	}
+	// If the word is w still, so was it when resets was loaded, and resets is w's epoch or the next. Whoever comes late, when the word is another, finds
+	// that it was raised.
+	if next := was + (w.epoch()+1-was)&epochMask; next != was {
+		b.body.resets.CompareAndSwap(was, next) // pairs with the loads in resetsAt and fate
+	}
+	return true
+}
+
+// resetsAt returns how many resets there were before w's epoch, if w is the word.
+func (b *Barrier) resetsAt(w barrierWord) (n uint64, ok bool) {
+	n = b.body.resets.Load() // pairs with the compare-and-swap in raise
+	ahead := (n - w.epoch()) & epochMask
+	return n - ahead, ahead <= 1
 }
 
 // end replaces w by a word of which those must know who wait.

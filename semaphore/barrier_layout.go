@@ -27,7 +27,13 @@ type barrierBody struct {
 
 	word    atomic.Uint64 // a barrierWord; every change is a compare-and-swap
 	changed atomic.Uint32 // an eventcount: notified when a round has ended
-	_       [layout.Line - layout.HeaderSize - 12]byte
+	_       [4]byte
+
+	// resets counts the resets, in full: the word has room for the low bits of it alone. It is raised before the word comes to the next
+	// epoch, by a compare-and-swap: so it is the number of the word's epoch, or one more. See [Barrier.resetsAt].
+	resets atomic.Uint64
+
+	_ [layout.Line - layout.HeaderSize - 24]byte
 
 	// ends tells where each epoch ended: entry e modulo their number is the broken word of epoch e, from before the word came to a
 	// later one. Who resets writes it, by a compare-and-swap.
@@ -45,9 +51,12 @@ var _ = layout.Sized[barrierBody](BarrierSize)
 //	(e, n), k of parties -> (e, n), k+1      somebody arrives
 //	(e, n), parties - 1  -> (e, n+1), 0      the last arrives: the round has passed
 //	(e, n), k            -> (e, n), k broken somebody breaks it
-//	(e, n), k broken     -> (e+1, n), 0      somebody resets it, after ends[e] says the same
+//	(e, n), k broken     -> (e+1, n), 0      somebody resets it, after ends[e] says the same and resets is e+1
 //
 // So round (e, n) has passed exactly if epoch e comes, or came, to a number after n.
+//
+// The epoch wraps after 32,768 resets. Who waits has noted how many there were, and goes by the word only while they are few more. The number
+// wraps after 2^32 rounds: one who waits is told wrong if as many pass, or a multiple, without it and without a reset, before it looks.
 type barrierWord uint64
 
 const (

@@ -124,6 +124,7 @@ func TestBarrierProcesses(t *testing.T) {
 	b, err := semaphore.NewBarrierAt(g.object(), partiesOf)
 	require.NoError(t, err)
 	b.Word().Store(semaphore.RoundWord(1<<15-3, 1<<32-200)) // wraps on the way
+	b.Resets().Store(1<<32 - 3)
 	var players [partiesOf]*history.Player
 	for i := range players {
 		players[i] = history.Start(t, "party", g.seg.File(), i)

@@ -2,6 +2,7 @@ package semaphore_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"sync"
 	"testing"
@@ -86,7 +87,7 @@ func TestBarrierRefusesBadInput(t *testing.T) {
 func TestBarrierLayout(t *testing.T) {
 	require.NoError(t, layout.Viewable(semaphore.BarrierBodyType))
 	assert.EqualValues(t, semaphore.BarrierSize, semaphore.BarrierBodyType.Size())
-	for name, off := range map[string]uintptr{"header": 0, "word": 64, "changed": 72, "ends": 128, "roll": 640} {
+	for name, off := range map[string]uintptr{"header": 0, "word": 64, "changed": 72, "resets": 80, "ends": 128, "roll": 640} {
 		f, ok := semaphore.BarrierBodyType.FieldByName(name)
 		require.True(t, ok, name)
 		assert.Equal(t, off, f.Offset, name)
@@ -265,6 +266,55 @@ func TestBarrierLateWaker(t *testing.T) {
 			requirePasses(t, h[:1], 1)
 			require.NoError(t, recv(t, waiting, "the end").err)
 		})
+	}
+}
+
+// One who sleeps until the word's epoch is the same again, and finds others waiting in its round by the word, learns that its own is forgotten.
+func TestBarrierSleepsThroughAllEpochs(t *testing.T) {
+	const epochs = 1 << 15
+	for name, breaks := range map[string]int{"passed": 0, "broken": 1} {
+		for _, more := range []int{0, 1, epochs} {
+			t.Run(fmt.Sprint(name, " ", more), func(t *testing.T) {
+				h := newBarrier(t, 3, 3)
+				late, second := h[0].Late(), h[1].Late()
+				if breaks == 0 {
+					requirePasses(t, h[2:], 1)
+				}
+				was := h[2].Word().Load()
+				for range epochs + more {
+					h[2].Abort()
+					h[2].Reset()
+				}
+				if breaks == 1 && more != 1 {
+					require.Equal(t, was&^0xffff, h[2].Word().Load(), "the epoch is the same again")
+				}
+				require.EqualValues(t, epochs+more, h[2].Resets().Load())
+				waiting := waitAt(watched(t), h[2])
+				until(t, "it waits", func() bool { return h[2].Waiting() == 1 })
+				for _, look := range []func() (bool, error){late, second} {
+					ended, err := look()
+					assert.True(t, ended)
+					assert.Equal(t, semaphore.ErrBroken, err)
+				}
+				requirePasses(t, h[:2], 2)
+				require.NoError(t, recv(t, waiting, "the end").err)
+			})
+		}
+	}
+}
+
+// A count of resets that nobody can have written is an error, and the next reset mends it.
+func TestBarrierCorruptedResets(t *testing.T) {
+	b := newBarrier(t, 1, 1)[0]
+	for _, n := range []uint64{2, 1 << 14, 1<<15 - 1, math.MaxUint64} {
+		b.Word().Store(0)
+		b.Resets().Store(n)
+		_, err := b.Wait(watched(t))
+		assert.ErrorIs(t, err, semaphore.ErrCorrupted)
+		b.Abort()
+		b.Reset()
+		_, err = b.Wait(watched(t))
+		assert.NoError(t, err, n)
 	}
 }
 

@@ -12,12 +12,12 @@ import (
 func (b *Barrier) join() (round *awaited, index int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	w, err := b.arrive()
-	if err == nil && w.count() < b.parties-1 {
-		round = b.enter(w)
+	a, err := b.arrive()
+	if err == nil && a.word.count() < b.parties-1 {
+		round = b.enter(a)
 		b.inside++
 	}
-	return round, w.count(), err
+	return round, a.word.count(), err
 }
 
 // exit is for one who joined, and has been told what became of its round.
@@ -29,37 +29,43 @@ func (b *Barrier) exit() {
 	}
 }
 
-// arrive counts the caller in, and returns the word from before.
-func (b *Barrier) arrive() (barrierWord, error) {
+// arrive counts the caller in, and returns what was before.
+func (b *Barrier) arrive() (arrival, error) {
 	for {
 		w := b.load()
+		resets, ok := b.resetsAt(w)
+		a := arrival{w, resets}
 		switch {
 		case w.broken():
-			return w, ErrBroken
+			return a, ErrBroken
 		case w.count() >= b.parties:
-			return w, b.corrupted(w)
+			return a, b.corrupted(w)
+		case !ok && b.load() == w:
+			return a, fmt.Errorf("wait at barrier: in epoch %d, after %d resets: %w", w.epoch(), b.body.resets.Load(), ErrCorrupted)
+		case !ok:
+			continue
 		}
 		// Killed from here on, in this round: whoever buries this process breaks it. The mark comes first, so that nobody can be
 		// counted and not be known to wait.
 		b.table.mine().count.Store(markOf(w)) // pairs with the load in bury
 		if w.count() == b.parties-1 {
 			if b.end(w, w.passed()) {
-				return w, nil
+				return a, nil
 			}
 		} else if b.body.word.CompareAndSwap(uint64(w), uint64(w+1)) { // pairs with the load in load
-			return w, nil
+			return a, nil
 		}
 	}
 }
 
-// enter returns w's round among those that are awaited here. The caller has the lock.
-func (b *Barrier) enter(w barrierWord) *awaited {
+// enter returns a's round among those that are awaited here. The caller has the lock.
+func (b *Barrier) enter(a arrival) *awaited {
 	for _, r := range b.rounds {
-		if r.word.round() == w.round() {
+		if r.sameRound(a) {
 			return r
 		}
 	}
-	r := &awaited{word: w, ended: make(chan struct{})}
+	r := &awaited{arrival: a, ended: make(chan struct{})}
 	b.rounds = append(b.rounds, r)
 	if len(b.rounds) == 1 {
 		b.server.Go(func() { _, _ = b.queue.Wait(context.Background(), b.eventcount(), b.serve) })
@@ -76,7 +82,7 @@ func (b *Barrier) await(ctx context.Context, r *awaited) error {
 	}
 	for {
 		w := b.load()
-		ended, err := b.fate(r.word)
+		ended, err := b.fate(r.arrival)
 		switch {
 		case ended && err == ErrBroken:
 			return ctx.Err()
@@ -95,7 +101,7 @@ func (b *Barrier) serve() (done bool) {
 	defer b.mu.Unlock()
 	waiting := b.rounds[:0]
 	for _, r := range b.rounds {
-		ended, err := b.fate(r.word)
+		ended, err := b.fate(r.arrival)
 		if !ended {
 			waiting = append(waiting, r)
 			continue
@@ -108,8 +114,17 @@ func (b *Barrier) serve() (done bool) {
 	return len(waiting) == 0
 }
 
-// fate returns what became of the round of r, in which somebody waits: whether it has ended, and then nil if it has passed.
-func (b *Barrier) fate(r barrierWord) (ended bool, err error) {
+// fate returns what became of the round of a, in which somebody waits: whether it has ended, and then nil if it has passed.
+func (b *Barrier) fate(a arrival) (ended bool, err error) {
+	ended, err = b.outcome(a.word)
+	if b.body.resets.Load()-a.resets > rememberedResets { // pairs with the compare-and-swap in raise
+		return true, ErrBroken // forgotten
+	}
+	return ended, err // there were no more when the words were looked at, which tell so few apart
+}
+
+// outcome is fate by the words alone.
+func (b *Barrier) outcome(r barrierWord) (ended bool, err error) {
 	w := b.load()
 	if w.epoch() != r.epoch() {
 		w = barrierWord(b.body.ends[r.epoch()%rememberedResets].Load()) // pairs with the CAS in note, which was before that of the word

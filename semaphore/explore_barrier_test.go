@@ -45,7 +45,8 @@ func newGathering(w *explore.World, parties, n int) *gathering {
 // wait is Wait by a goroutine that looks and sleeps itself, without a context.
 func (g *gathering) wait(i int) (passed bool) {
 	b := g.all[i]
-	w, err := b.arrive()
+	a, err := b.arrive()
+	w := a.word
 	g.came[i] = true
 	switch {
 	case err == ErrBroken:
@@ -56,12 +57,12 @@ func (g *gathering) wait(i int) (passed bool) {
 		return g.told(w, nil)
 	}
 	for {
-		explore.Forget(uint64(w))
-		if ended, err := b.fate(w); ended {
+		explore.Forget(uint64(w), a.resets)
+		if ended, err := b.fate(a); ended {
 			return g.told(w, err)
 		}
 		ticket := b.eventcount().Announce()
-		if ended, err := b.fate(w); ended {
+		if ended, err := b.fate(a); ended {
 			return g.told(w, err)
 		}
 		b.eventcount().Sleep(ticket, Step)

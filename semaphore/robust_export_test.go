@@ -47,6 +47,9 @@ func (b *Barrier) Unbounded() { b.queue.step = -1 }
 func (b *Barrier) Word() *atomic.Uint64    { return &b.body.word }
 func (b *Barrier) Changed() *atomic.Uint32 { return &b.body.changed }
 
+// Resets returns the count of resets.
+func (b *Barrier) Resets() *atomic.Uint64 { return &b.body.resets }
+
 // End returns the word that says where epoch i ended.
 func (b *Barrier) End(i int) *atomic.Uint64 { return &b.body.ends[i] }
 
@@ -76,11 +79,11 @@ func (b *Barrier) Vacant(i int) bool { return b.table.seats[i].owner.Load() == v
 
 // Late arrives, and returns a look at what became of the round.
 func (b *Barrier) Late() (look func() (ended bool, err error)) {
-	w, err := b.arrive()
+	a, err := b.arrive()
 	if err != nil {
 		panic(err)
 	}
-	return func() (bool, error) { return b.fate(w) }
+	return func() (bool, error) { return b.fate(a) }
 }
 
 // Rouse wakes all who wait.
