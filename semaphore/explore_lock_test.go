@@ -227,6 +227,21 @@ func TestExploreMutexLeave(t *testing.T) {
 	}})
 }
 
+// A turn was given to a process of which nobody waits any more: it passes it on while another claims one, who sleeps until it is told and would respect
+// the turn for ever.
+func TestExploreMutexForgo(t *testing.T) {
+	explore.Run(t, explore.Scenario{Name: "semaphore.Mutex, a turn passed on", New: func(w *explore.World) {
+		c, all := mutexes(w, 2, 9)
+		l := &all[0].lock
+		l.words.word.Store(uint64(l.id) | granted)
+		l.words.claim[0].Store(uint64(l.id))
+		all[1].lock.queue.step, all[1].lock.keeps = -1, math.MaxInt64
+		c.procs[0] = w.Go("has left", l.forgo)
+		c.procs[1] = w.Go("waits", func() { c.use(1, all[1]) })
+		w.Check(func() error { return unowned(l) })
+	}})
+}
+
 // rwMutexes makes handles of as many processes on one RWMutex.
 func rwMutexes(w *explore.World, n int) (*crypt, []*RWMutex) {
 	sleeping = &sleepers{alone: math.MaxInt64}

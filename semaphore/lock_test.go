@@ -1,6 +1,7 @@
 package semaphore
 
 import (
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +62,40 @@ func TestLockTryOfALateGrant(t *testing.T) {
 		requireTaken(t, ok, err)
 		holder.release()
 	})
+}
+
+// Who leaves the queue as the last of its process, when its turn has come, passes it on: another who sleeps, and would respect the turn for
+// ever, has the lock then.
+func TestLockForgoesItsTurn(t *testing.T) {
+	h := newProcessLocks(t, 3)
+	holder, leaves, other := h[0], h[1], h[2]
+	other.keeps = math.MaxInt64
+	other.queue.step = -1
+	ok, err := holder.tryAcquire()
+	requireTaken(t, ok, err)
+	leaves.claim()
+	holder.words.passed.Store(maxPassed)
+	holder.words.turn.Store(claims - 1) // the next is claim 0
+	had := make(chan error, 1)
+	go func() { had <- other.acquire(t.Context()) }()
+	require.Eventually(t, other.asleep, 30*time.Second, time.Millisecond, "it sleeps")
+	holder.release()
+	require.Equal(t, uint64(leaves.id)|granted|claimed, holder.words.word.Load())
+
+	leaves.queue.waiters.Add(1) // one more of its process waits
+	leaves.forgo()
+	assert.Equal(t, uint64(leaves.id)|granted|claimed, holder.words.word.Load(), "the turn is that one's")
+	leaves.queue.waiters.Add(-1)
+
+	leaves.forgo()
+	require.NotEqual(t, uint64(leaves.id), holder.words.word.Load()&^flags)
+	select {
+	case err := <-had:
+		require.NoError(t, err)
+	case <-time.After(30 * time.Second):
+		require.FailNow(t, "the other does not have it")
+	}
+	other.release()
 }
 
 // A process that gets one turn after another has a Step for each, also in the eyes of one who looks seldom and finds it granted
