@@ -14,6 +14,9 @@ import (
 // Get returns the first item. It waits while there is none, until ctx has ended. The error is ctx's, also if that had ended before, or is [io.EOF] when the
 // queue was closed by CloseSend and is empty, or wraps [ErrCorrupted] or says that the item's bytes are no T: then the
 // item is gone. If an item comes as ctx ends, the caller gets it and no error.
+//
+// Methods of T that decode it, such as UnmarshalBinary, run on the caller's goroutine, and hold up nobody else as long as the queue has room. If one panics,
+// Get returns that as an error; if it ends the goroutine, that is the end of the caller's, and the item is gone.
 func (q *Queue[T]) Get(ctx context.Context) (v T, err error) {
 	if err := q.may(ctx); err != nil {
 		return v, err
@@ -27,8 +30,31 @@ func (q *Queue[T]) Get(ctx context.Context) (v T, err error) {
 }
 
 func (q *Queue[T]) getSlow(ctx context.Context) (v T, err error) {
-	err = q.await(ctx, &q.getters, q.ring.Items(), func() (bool, error) { return q.get(&v) }, q.ring.ready)
+	if q.exact {
+		err = q.await(ctx, &q.getters, q.ring.Items(), func() (bool, error) { return q.get(&v) }, q.ring.ready)
+		return v, err
+	}
+	if !q.hold() {
+		return v, errNotOpen
+	}
+	defer q.life.RUnlock()
+	err = q.unpackNext(ctx, &v)
 	return v, err
+}
+
+// unpackNext waits for one item, of a type that is to be decoded. Whoever serves those who wait takes the item for them: decoding may take long, or
+// end the goroutine, and so each does it himself. The caller holds the memory.
+func (q *Queue[T]) unpackNext(ctx context.Context, v *T) error {
+	var r Run // written by the queue's server before it says that the waiter is served
+	err := q.awaitHeld(ctx, &q.getters, q.ring.Items(), func() (ok bool, err error) {
+		r, ok, err = q.ring.Take(1)
+		return ok, getError(err)
+	}, q.ring.ready)
+	if err != nil {
+		return err
+	}
+	// Killed from here on: others get the item, or it is dropped, as for one who was killed in Get anywhere.
+	return getError(q.unpack(r, v))
 }
 
 // TryGet is Get without waiting: ok is false if there is no item now, or others wait on this handle for one.
@@ -67,28 +93,38 @@ func (q *Queue[T]) get(v *T) (ok bool, err error) {
 	return true, nil
 }
 
-// unpack decodes the item of r, and gives the slot and the item's block back.
+// unpack decodes the item of r, and gives the slot and the item's block back, whatever comes of it.
 func (q *Queue[T]) unpack(r Run, v *T) (err error) {
-	var block shm.Block
-	if q.direct {
-		err = q.plan.Decode(q.ring.Slot(r, 0)[:q.size], v, false, nil)
-	} else {
-		var data []byte
-		if data, block, err = q.large.find(q.ring.slot(r.pos)); err == nil {
-			err = q.plan.Decode(data, v, false, nil)
+	decoded := false
+	defer func() {
+		if !decoded { // nobody will say that it is done
+			err = errors.Join(err, q.ring.Release(r))
+			q.ring.idle().NotifyAll()
 		}
-	}
-	if err != nil { // nobody will say that it is done
-		err = errors.Join(err, q.ring.Release(r))
-		q.ring.idle().NotifyAll()
+	}()
+	block, err := q.decode(r, v)
+	if err != nil {
 		return err
 	}
+	decoded = true
 	err = q.release(r)
 	// Killed before this, the block is freed when the slot is: see largeItems.passed.
 	if block.Word != 0 && err == nil {
 		q.large.free(block)
 	}
 	return err
+}
+
+// decode decodes the item of r, which may be in a block.
+func (q *Queue[T]) decode(r Run, v *T) (block shm.Block, err error) {
+	if q.direct {
+		return block, q.plan.Decode(q.ring.Slot(r, 0)[:q.size], v, false, nil)
+	}
+	data, block, err := q.large.find(q.ring.slot(r.pos))
+	if err != nil {
+		return block, err
+	}
+	return block, q.plan.Decode(data, v, false, nil)
 }
 
 func getError(err error) error {
@@ -125,11 +161,28 @@ func (q *Queue[T]) GetBatch(ctx context.Context, dst []T) (n int, err error) {
 			return n, err
 		}
 	}
-	err = q.await(ctx, &q.getters, q.ring.Items(), func() (bool, error) {
-		n, err = q.getAll(dst)
-		return n > 0, err
-	}, q.ring.ready)
-	return n, err
+	return q.getBatchSlow(ctx, dst)
+}
+
+func (q *Queue[T]) getBatchSlow(ctx context.Context, dst []T) (n int, err error) {
+	if q.exact {
+		err = q.await(ctx, &q.getters, q.ring.Items(), func() (bool, error) {
+			n, err = q.getAll(dst)
+			return n > 0, err
+		}, q.ring.ready)
+		return n, err
+	}
+	if !q.hold() {
+		return 0, errNotOpen
+	}
+	defer q.life.RUnlock()
+	if err := q.unpackNext(ctx, &dst[0]); err != nil {
+		return 0, err
+	}
+	if n, err = q.getAll(dst[1:]); err == io.EOF { // as in getAll
+		err = nil
+	}
+	return n + 1, err
 }
 
 // getAll takes what there is now. What it returns beside items is no end: that comes again.
