@@ -39,6 +39,8 @@ var rows = []row{
 	{"Event/cold", "Limit/futex-cold", bar{factor: 1.25}, quiets},
 	{"Mutex/free", "Mutex/free/sync", bar{factor: 2}, items},
 	{"Mutex/contended", "Mutex/contended/sync", bar{factor: 2}, "5000000x"},
+	{"RWMutex/read", "RWMutex/read/sync", bar{factor: 2}, items},
+	{"RWMutex/write", "RWMutex/write/sync", bar{factor: 2.5}, items},
 	{"Semaphore/free", "Semaphore/channel", bar{factor: 2}, items},
 	{"Semaphore/robust", "Semaphore/channel", bar{factor: 2}, items},
 	{"Pool/call/W=1", "Pool/call/ants", bar{factor: 0.9}, calls},
