@@ -5,6 +5,7 @@ package semaphore_test
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"sync/atomic"
@@ -25,17 +26,12 @@ const long = 60 * time.Second
 
 func init() {
 	parts["gates"] = gatesPart
-	parts["events"] = func(f *os.File, process int) error { return eventsPart(f, process, false) }
-	parts["events or die"] = func(f *os.File, process int) error { return eventsPart(f, process, true) }
-}
-
-// newSegment makes memory for processes of a test.
-func newSegment(t testing.TB, size int64) *shm.Segment {
-	seg, err := shm.New("test", size)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, seg.Close()) })
-	require.NoError(t, seg.Reserve(0, size))
-	return seg
+	rehearse("events", semaphore.AttachEvent, func(e *semaphore.Event, _ cue, by *history.Scribe[eventCall, bool]) {
+		for !by.Full(0) {
+			in := eventCall(rand.IntN(4))
+			by.Do(in, func() bool { return doEvent(e, in) })
+		}
+	})
 }
 
 // soonTrue waits for something in shared memory that nobody announces.
@@ -164,11 +160,6 @@ const (
 	eventWait // with a context that ends soon
 )
 
-type (
-	eventBook   = history.Book[eventCall, bool]
-	eventScribe = history.Scribe[eventCall, bool]
-)
-
 // eventSpec is a flag. A Wait that returns nil does so when it is set; one that fails says nothing of it.
 var eventSpec = history.Spec[bool, eventCall, bool]{
 	Step: func(set bool, in eventCall, out *bool) (bool, bool) {
@@ -182,35 +173,6 @@ var eventSpec = history.Spec[bool, eventCall, bool]{
 		}
 		return set, out == nil || *out == set
 	},
-}
-
-func openEventBook(mem []byte) (*eventBook, error) {
-	return history.Open[eventCall, bool](mem[layout.Line:], users, script)
-}
-
-func eventsPart(f *os.File, process int, mortal bool) error {
-	seg, err := shm.Attach(f)
-	if err != nil {
-		return err
-	}
-	book, err := openEventBook(seg.Bytes())
-	if err != nil {
-		return err
-	}
-	e, err := semaphore.AttachEvent(seg.Bytes())
-	if err != nil {
-		return err
-	}
-	book.Rounds(process, func(round int, by *eventScribe) {
-		if mortal && round%users == process {
-			history.KillSelf(dieWithin)
-		}
-		for !by.Full(0) {
-			in := eventCall(rand.IntN(4))
-			by.Do(in, func() bool { return doEvent(e, in) })
-		}
-	})
-	return nil
 }
 
 func doEvent(e *semaphore.Event, in eventCall) bool {
@@ -233,38 +195,15 @@ func doEvent(e *semaphore.Event, in eventCall) bool {
 	return true
 }
 
-func TestEventLinearizable(t *testing.T) { eventLinearizable(t, "events", 200) }
+func TestEventLinearizable(t *testing.T) { eventLinearizable(t, false, 200) }
 
 // What a process that is killed was about to do is done or not.
-func TestEventLinearizableWithDeaths(t *testing.T) { eventLinearizable(t, "events or die", 50) }
+func TestEventLinearizableWithDeaths(t *testing.T) { eventLinearizable(t, true, 50) }
 
-func eventLinearizable(t *testing.T, part string, n int) {
-	seg := newSegment(t, layout.Line+history.Size(users, script))
-	e, err := semaphore.NewEventAt(seg.Bytes())
-	require.NoError(t, err)
-	book, err := openEventBook(seg.Bytes())
-	require.NoError(t, err)
-	var players [users]*history.Player
-	for i := range players {
-		players[i] = history.Start(t, part, seg.File(), i)
-	}
-	overlaps, rounds := 0, history.Rounds(n)
-	for round := 1; round <= rounds; round++ {
-		e.Clear()
-		book.Begin()
-		for i := range users {
-			if part == "events or die" && round%users == i {
-				players[i].Wait()
-				book.Killed(i)
-				players[i] = history.Start(t, part, seg.File(), i)
-			} else {
-				book.Await(i)
-			}
-		}
-		ops := book.Operations()
-		overlaps += history.Overlaps(ops)
+func eventLinearizable(t *testing.T, mortal bool, n int) {
+	event := func(mem []byte) (io.Closer, error) { return semaphore.NewEventAt(mem) }
+	stageDrama[eventCall, bool](t, "events", mortal).linear(t, n, event, func(ops []history.Operation[eventCall, bool], _ int) bool {
 		eventSpec.Require(t, ops)
-	}
-	require.Greater(t, overlaps, rounds, "what does not overlap shows nothing")
-	require.NoError(t, e.Close())
+		return true
+	})
 }

@@ -290,12 +290,6 @@ func doOnce(f *os.File, process int) error {
 	return nil
 }
 
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
 // Of some processes each does it, fails or dies, until one has done it: nobody does it at the same time, or again.
 func TestOnceProcessesDie(t *testing.T) {
 	const kin = 3

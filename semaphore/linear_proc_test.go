@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -13,18 +12,13 @@ import (
 
 	"github.com/shmkit/shmkit/internal/history"
 	"github.com/shmkit/shmkit/semaphore"
-	"github.com/shmkit/shmkit/shm"
 )
 
-// parts are what the processes of these tests play.
-var parts = map[string]history.Part{
-	"use":         func(f *os.File, process int) error { return useInRounds(f, process, false) },
-	"use or die":  func(f *os.File, process int) error { return useInRounds(f, process, true) },
-	"lock":        func(f *os.File, process int) error { return lockInRounds(f, process, false) },
-	"lock or die": func(f *os.File, process int) error { return lockInRounds(f, process, true) },
-
-	"read and write":        func(f *os.File, process int) error { return rwInRounds(f, process, false) },
-	"read and write or die": func(f *os.File, process int) error { return rwInRounds(f, process, true) },
+func init() {
+	rehearse("use", semaphore.Attach, func(s *semaphore.Semaphore, c cue, by *scribe) {
+		u := user{s, by, capacityOf(c.round), 0, c.deadly}
+		u.play()
+	})
 }
 
 // What an operation is called with, and what it returns.
@@ -54,69 +48,20 @@ const (
 	opBury // what a dead process had comes back
 )
 
-const (
-	users       = 3
-	test        = users // its number among the processes
-	cast        = users + 1
-	script      = 16 // operations of each in a round
-	maxCapacity = 3
-	bookAt      = 36 << 10 // behind the semaphore, of either kind
-)
+const maxCapacity = 3
 
 // capacityOf is what all processes know of a round.
 func capacityOf(round int) int64 { return 1 + int64(round%maxCapacity) }
 
-// A scene is what the processes of a test share.
+// A scene is a drama about a semaphore.
 type scene struct {
-	seg    *shm.Segment
-	book   *history.Book[call, result]
+	*drama[call, result]
 	robust bool
 	turns  bool // soon it is somebody's turn, and others fail who only try
 }
 
-func openScene(seg *shm.Segment) (*scene, error) {
-	b, err := history.Open[call, result](seg.Bytes()[bookAt:], cast, script)
-	return &scene{seg: seg, book: b}, err
-}
-
-func newScene(t testing.TB) *scene {
-	size := bookAt + history.Size(cast, script)
-	seg, err := shm.New("linear", size)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, seg.Close()) })
-	require.NoError(t, seg.Reserve(0, size))
-	s, err := openScene(seg)
-	require.NoError(t, err)
-	return s
-}
-
-// dieWithin is about as long as a round takes.
-const dieWithin = 500 * time.Microsecond
-
-func useInRounds(f *os.File, process int, mortal bool) error {
-	seg, err := shm.Attach(f)
-	if err != nil {
-		return err
-	}
-	s, err := openScene(seg)
-	if err != nil {
-		return err
-	}
-	s.book.Rounds(process, func(round int, by *scribe) {
-		sem, err := semaphore.Attach(seg.Bytes())
-		if err != nil {
-			panic(err)
-		}
-		u := user{sem, by, capacityOf(round), 0, mortal}
-		if mortal && round%users == process {
-			history.KillSelf(dieWithin)
-		}
-		u.play()
-		if err := sem.Close(); err != nil {
-			panic(err)
-		}
-	})
-	return nil
+func newScene(t testing.TB, mortal bool) *scene {
+	return &scene{drama: stageDrama[call, result](t, "use", mortal)}
 }
 
 // A user is a process in a round.
@@ -172,35 +117,29 @@ func (u *user) acquire(n int64) result {
 	return result{OK: err == nil}
 }
 
-// start starts the processes.
-func (s *scene) start(t testing.TB, part string) (players [users]*history.Player) {
-	for i := range players {
-		players[i] = history.Start(t, part, s.seg.File(), i)
-	}
-	return players
-}
-
-// round plays one in which nobody dies, and returns what happened.
+// round plays one, and returns what happened: all permits have come back, if nobody has died with some.
 func (s *scene) round(t testing.TB, round int) []operation {
 	sem := s.make(t, round)
-	s.book.Begin()
-	for i := range users {
-		s.book.Await(i)
+	s.act(t)
+	if s.robust {
+		sem.Recover()
 	}
-	s.look(sem)
+	s.book.Scribe(test).Do(call{Op: opValue}, func() result { return result{N: sem.Value()} })
 	require.NoError(t, sem.Close())
-	return s.book.Operations()
+	ops := s.book.Operations()
+	if s.robust || !s.mortal {
+		require.Equal(t, capacityOf(round), ops[len(ops)-1].Out.N, "permits lost or doubled")
+	}
+	return ops
 }
 
 func TestSemaphoreLinearizable(t *testing.T) {
-	s := newScene(t)
-	s.start(t, "use")
+	s := newScene(t, false)
 	overlaps, rounds := 0, history.Rounds(200)
 	for round := 1; round <= rounds; round++ {
 		ops := s.round(t, round)
 		overlaps += history.Overlaps(ops)
 		semaphoreSpec(capacityOf(round)).Require(t, splitFailures(ops))
-		require.Equal(t, capacityOf(round), ops[len(ops)-1].Out.N, "permits lost or doubled")
 	}
 	t.Logf("%d operations overlapped in each of %d histories", overlaps/rounds, rounds)
 	require.Greater(t, overlaps, rounds, "what does not overlap shows nothing")
@@ -210,13 +149,11 @@ func TestSemaphoreLinearizable(t *testing.T) {
 func TestSemaphoreLinearizableInTurns(t *testing.T) {
 	for name, robust := range map[string]bool{"plain": false, "robust": true} {
 		t.Run(name, func(t *testing.T) {
-			s := newScene(t)
+			s := newScene(t, false)
 			s.robust, s.turns = robust, true
-			s.start(t, "use")
 			for round := 1; round <= history.Rounds(100); round++ {
 				ops := slices.DeleteFunc(s.round(t, round), func(o operation) bool { return o.In.Op == opTry && !o.Out.OK })
 				semaphoreSpec(capacityOf(round)).Require(t, splitFailures(ops))
-				require.Equal(t, capacityOf(round), ops[len(ops)-1].Out.N, "permits lost or doubled")
 			}
 		})
 	}
@@ -236,38 +173,19 @@ func (s *scene) make(t testing.TB, round int) *semaphore.Semaphore {
 	return sem
 }
 
-// look has the test note how many permits are free.
-func (s *scene) look(sem *semaphore.Semaphore) {
-	s.book.Scribe(test).Do(call{Op: opValue}, func() result { return result{N: sem.Value()} })
-}
-
 // What a process that is killed holds stays held, what it was about to take or to give back is taken or given back or not, and the
 // others go on.
 func TestSemaphoreLinearizableWithDeaths(t *testing.T) {
-	s := newScene(t)
-	players := s.start(t, "use or die")
+	s := newScene(t, true)
 	unfinished, rounds := 0, history.Rounds(50)
 	for round := 1; round <= rounds || unfinished == 0; round++ {
-		sem := s.make(t, round)
-		s.book.Begin()
-		victim := round % users
-		for i := range players {
-			if i != victim {
-				s.book.Await(i)
-			}
-		}
-		players[victim].Wait()
-		s.book.Killed(victim)
-		players[victim] = history.Start(t, "use or die", s.seg.File(), victim)
-		s.look(sem)
-		ops := s.book.Operations()
+		ops := s.round(t, round)
 		for _, o := range ops {
 			if o.Out == nil {
 				unfinished++
 			}
 		}
 		semaphoreSpec(capacityOf(round)).Require(t, splitFailures(ops))
-		require.NoError(t, sem.Close())
 	}
 	t.Logf("%d of %d were killed within an operation", unfinished, rounds)
 }
@@ -275,8 +193,7 @@ func TestSemaphoreLinearizableWithDeaths(t *testing.T) {
 // The checker finds what is wrong: a TryAcquire with the outcome that it did not have, and permits taken that a smaller semaphore has
 // not.
 func TestSemaphoreChecker(t *testing.T) {
-	s := newScene(t)
-	s.start(t, "use")
+	s := newScene(t, false)
 	for round, turned, small := 1, 0, 0; turned < 10 || small < 5; round++ {
 		ops, capacity := s.round(t, round), capacityOf(round)
 		if upTo := upToFirst(ops, func(o operation) bool { return o.In.Op == opTry }); upTo != nil {

@@ -3,17 +3,14 @@ package semaphore_test
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/shmkit/shmkit/internal/history"
 	"github.com/shmkit/shmkit/semaphore"
-	"github.com/shmkit/shmkit/shm"
 )
 
 // What operations on a mutex are called with, and what they return.
@@ -73,36 +70,10 @@ var mutexSpec = history.Spec[int64, lockCall, lockResult]{
 	},
 }
 
-func openLockBook(seg *shm.Segment) (*history.Book[lockCall, lockResult], error) {
-	return history.Open[lockCall, lockResult](seg.Bytes()[bookAt:], cast, script)
-}
+func init() { rehearse("lock", semaphore.AttachMutex, lockAndUnlock) }
 
-func lockInRounds(f *os.File, process int, mortal bool) error {
-	seg, err := shm.Attach(f)
-	if err != nil {
-		return err
-	}
-	book, err := openLockBook(seg)
-	if err != nil {
-		return err
-	}
-	book.Rounds(process, func(round int, by *lockScribe) {
-		m, err := semaphore.AttachMutex(seg.Bytes())
-		if err != nil {
-			panic(err)
-		}
-		if mortal && round%users == process {
-			history.KillSelf(dieWithin)
-		}
-		lockAndUnlock(m, by, int64(process))
-		if err := m.Close(); err != nil {
-			panic(err)
-		}
-	})
-	return nil
-}
-
-func lockAndUnlock(m *semaphore.Mutex, by *lockScribe, process int64) {
+func lockAndUnlock(m *semaphore.Mutex, c cue, by *lockScribe) {
+	process := int64(c.process)
 	for !by.Full(1) {
 		var got lockResult
 		if rand.IntN(3) == 0 {
@@ -111,24 +82,27 @@ func lockAndUnlock(m *semaphore.Mutex, by *lockScribe, process int64) {
 				return lockResult{ok, mustHaveDied(err)}
 			})
 		} else {
-			got = by.Do(lockCall{opLock, process}, func() lockResult {
-				patience := watchdog
-				if rand.IntN(3) == 0 {
-					patience = rand.N(100 * time.Microsecond)
-				}
-				ctx, cancel := context.WithTimeout(context.Background(), patience)
-				defer cancel()
-				err := m.Lock(ctx)
-				if errors.Is(err, context.DeadlineExceeded) {
-					return lockResult{}
-				}
-				return lockResult{true, mustHaveDied(err)}
-			})
+			got = by.Do(lockCall{opLock, process}, func() lockResult { return waitForLock(m.Lock) })
 		}
 		if got.OK {
 			by.Do(lockCall{opUnlock, process}, func() lockResult { m.Unlock(); return lockResult{} })
 		}
 	}
+}
+
+// waitForLock calls a Lock or RLock, with little patience now and then.
+func waitForLock(lock func(context.Context) error) lockResult {
+	patience := watchdog
+	if rand.IntN(3) == 0 {
+		patience = rand.N(100 * time.Microsecond)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err := lock(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return lockResult{}
+	}
+	return lockResult{true, mustHaveDied(err)}
 }
 
 // mustHaveDied reports whether err says that an owner has died, which is all that it may say.
@@ -139,92 +113,31 @@ func mustHaveDied(err error) bool {
 	return err != nil
 }
 
-// A lockScene is what the processes of these tests share.
-func newLockScene(t *testing.T) (*shm.Segment, *history.Book[lockCall, lockResult]) {
-	seg := newScene(t).seg
-	book, err := openLockBook(seg)
-	require.NoError(t, err)
-	return seg, book
-}
+func mutexAt(mem []byte) (io.Closer, error) { return semaphore.NewMutexAt(mem) }
 
 func TestMutexLinearizable(t *testing.T) {
-	seg, book := newLockScene(t)
-	for i := range users {
-		history.Start(t, "lock", seg.File(), i)
-	}
-	overlaps, rounds := 0, history.Rounds(200)
-	for range rounds {
-		ops := lockRound(t, seg, book, func(i int) { book.Await(i) })
-		overlaps += history.Overlaps(ops)
+	stageDrama[lockCall, lockResult](t, "lock", false).linear(t, 200, mutexAt, func(ops []lockHappened, _ int) bool {
 		mutexSpec.Require(t, ops)
-	}
-	t.Logf("%d operations overlapped in each of %d histories", overlaps/rounds, rounds)
-	require.Greater(t, overlaps, rounds, "what does not overlap shows nothing")
-}
-
-// lockRound plays a round with a new mutex, in which each process ends by await.
-func lockRound(t *testing.T, seg *shm.Segment, book *history.Book[lockCall, lockResult], await func(process int)) []lockHappened {
-	m, err := semaphore.NewMutexAt(seg.Bytes())
-	require.NoError(t, err)
-	book.Begin()
-	for i := range users {
-		await(i)
-	}
-	require.NoError(t, m.Close())
-	return book.Operations()
+		return true
+	})
 }
 
 // A process is killed in each round: the next holder is told exactly if it died holding the mutex.
-func TestMutexLinearizableWithDeaths(t *testing.T) {
-	seg, book := newLockScene(t)
-	var players [users]*history.Player
-	for i := range players {
-		players[i] = history.Start(t, "lock or die", seg.File(), i)
-	}
-	told, rounds := 0, history.Rounds(100)
-	for round := 1; round <= rounds || told == 0; round++ {
-		victim := round % users
-		ops := lockRound(t, seg, book, func(i int) {
-			if i != victim {
-				book.Await(i)
-				return
-			}
-			players[i].Wait()
-			book.Killed(i)
-			players[i] = history.Start(t, "lock or die", seg.File(), i)
-		})
-		for _, o := range ops {
-			if o.Out != nil && o.Out.Died {
-				told++
-			}
-		}
-		mutexSpec.Require(t, withDeath(ops, victim))
-	}
-	t.Logf("%d were told of a death", told)
-}
+func TestMutexLinearizableWithDeaths(t *testing.T) { requireLocks(t, "lock", mutexAt, mutexSpec) }
 
-// withDeath appends the end of a process to what it has done.
-func withDeath(ops []lockHappened, victim int) []lockHappened {
-	last := int64(0)
-	for _, o := range ops {
-		if o.Process == victim {
-			last = o.Call
-			if o.Out != nil {
-				last = o.Return
-			}
-		}
-	}
-	return append(ops, lockHappened{Process: victim, Call: last + 1, Return: history.Never, In: lockCall{opDie, int64(victim)}})
+// requireLocks plays rounds with a lock, in each of which a process is killed, until somebody was told so.
+func requireLocks[S comparable](t *testing.T, part string, lock func([]byte) (io.Closer, error), spec history.Spec[S, lockCall, lockResult]) {
+	stageDrama[lockCall, lockResult](t, part, true).linear(t, 100, lock, func(ops []lockHappened, victim int) (told bool) {
+		spec.Require(t, withEnd(ops, victim, lockCall{opDie, int64(victim)}))
+		return slices.ContainsFunc(ops, func(o lockHappened) bool { return o.Out != nil && o.Out.Died })
+	})
 }
 
 // The checker finds what is wrong: a lock that two have, and a death of which nobody has died.
 func TestMutexChecker(t *testing.T) {
-	seg, book := newLockScene(t)
-	for i := range users {
-		history.Start(t, "lock", seg.File(), i)
-	}
+	d := stageDrama[lockCall, lockResult](t, "lock", false)
 	for found := 0; found < 5; {
-		ops := lockRound(t, seg, book, func(i int) { book.Await(i) })
+		ops := d.round(t, mutexAt)
 		for i := range ops {
 			if ops[i].In.Op != opUnlock && ops[i].Out.OK {
 				ops[i].Out.Died = true

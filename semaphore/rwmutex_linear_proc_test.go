@@ -1,18 +1,13 @@
 package semaphore_test
 
 import (
-	"context"
-	"errors"
+	"io"
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/shmkit/shmkit/internal/history"
 	"github.com/shmkit/shmkit/semaphore"
-	"github.com/shmkit/shmkit/shm"
 )
 
 // Operations that only a reader-writer lock has.
@@ -77,32 +72,12 @@ var rwSpec = history.Spec[rwState, lockCall, lockResult]{
 	},
 }
 
-func rwInRounds(f *os.File, process int, mortal bool) error {
-	seg, err := shm.Attach(f)
-	if err != nil {
-		return err
-	}
-	book, err := openLockBook(seg)
-	if err != nil {
-		return err
-	}
-	book.Rounds(process, func(round int, by *lockScribe) {
-		m, err := semaphore.AttachRWMutex(seg.Bytes()[:semaphore.RWMutexSize])
-		if err != nil {
-			panic(err)
-		}
-		if mortal && round%users == process {
-			history.KillSelf(dieWithin)
-		}
-		readAndWrite(m, by, int64(process))
-		if err := m.Close(); err != nil {
-			panic(err)
-		}
-	})
-	return nil
+func init() {
+	rehearse("read and write", semaphore.AttachRWMutex, readAndWrite)
 }
 
-func readAndWrite(m *semaphore.RWMutex, by *lockScribe, process int64) {
+func readAndWrite(m *semaphore.RWMutex, c cue, by *lockScribe) {
+	process := int64(c.process)
 	for !by.Full(1) {
 		lock, lockWait, tryNow, unlock := opLock, m.Lock, m.TryLock, m.Unlock
 		try, end := opTryLock, opUnlock
@@ -127,82 +102,23 @@ func readAndWrite(m *semaphore.RWMutex, by *lockScribe, process int64) {
 	}
 }
 
-// waitForLock calls a Lock or RLock, with little patience now and then.
-func waitForLock(lock func(context.Context) error) lockResult {
-	patience := watchdog
-	if rand.IntN(3) == 0 {
-		patience = rand.N(100 * time.Microsecond)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	err := lock(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return lockResult{}
-	}
-	return lockResult{true, mustHaveDied(err)}
-}
-
-// rwRound plays a round with a new lock, in which each process ends by await.
-func rwRound(t *testing.T, seg *shm.Segment, book *history.Book[lockCall, lockResult], await func(process int)) []lockHappened {
-	m, err := semaphore.NewRWMutexAt(seg.Bytes()[:semaphore.RWMutexSize])
-	require.NoError(t, err)
-	book.Begin()
-	for i := range users {
-		await(i)
-	}
-	require.NoError(t, m.Close())
-	return book.Operations()
-}
+func rwMutexAt(mem []byte) (io.Closer, error) { return semaphore.NewRWMutexAt(mem) }
 
 func TestRWMutexLinearizable(t *testing.T) {
-	seg, book := newLockScene(t)
-	for i := range users {
-		history.Start(t, "read and write", seg.File(), i)
-	}
-	overlaps, refused, rounds := 0, 0, history.Rounds(200)
-	for range rounds {
-		ops := rwRound(t, seg, book, func(i int) { book.Await(i) })
-		overlaps += history.Overlaps(ops)
+	stageDrama[lockCall, lockResult](t, "read and write", false).linear(t, 200, rwMutexAt, func(ops []lockHappened, _ int) bool {
 		rwSpec.Require(t, ops)
 		for i := range ops { // the checker finds a death of which nobody has died
 			if ops[i].Out.OK && ops[i].In.Op != opUnlock && ops[i].In.Op != opRUnlock {
 				ops[i].Out.Died = true
 				rwSpec.Refuse(t, ops)
-				refused++
-				break
+				return true
 			}
 		}
-	}
-	t.Logf("%d operations overlapped in each of %d histories", overlaps/rounds, rounds)
-	require.Greater(t, overlaps, rounds, "what does not overlap shows nothing")
-	require.Positive(t, refused)
+		return false
+	})
 }
 
 // A process is killed in each round: those who come then are told exactly if it may have been writing.
 func TestRWMutexLinearizableWithDeaths(t *testing.T) {
-	seg, book := newLockScene(t)
-	var players [users]*history.Player
-	for i := range players {
-		players[i] = history.Start(t, "read and write or die", seg.File(), i)
-	}
-	told, rounds := 0, history.Rounds(100)
-	for round := 1; round <= rounds || told == 0; round++ {
-		victim := round % users
-		ops := rwRound(t, seg, book, func(i int) {
-			if i != victim {
-				book.Await(i)
-				return
-			}
-			players[i].Wait()
-			book.Killed(i)
-			players[i] = history.Start(t, "read and write or die", seg.File(), i)
-		})
-		for _, o := range ops {
-			if o.Out != nil && o.Out.Died {
-				told++
-			}
-		}
-		rwSpec.Require(t, withDeath(ops, victim))
-	}
-	t.Logf("%d were told of a death", told)
+	requireLocks(t, "read and write", rwMutexAt, rwSpec)
 }

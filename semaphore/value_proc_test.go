@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"sync/atomic"
@@ -21,8 +22,12 @@ import (
 
 func init() {
 	parts["count"] = countPart
-	parts["values"] = func(f *os.File, process int) error { return valuesPart(f, process, false) }
-	parts["values or die"] = func(f *os.File, process int) error { return valuesPart(f, process, true) }
+	rehearse("values", semaphore.AttachValue[wide], func(v *semaphore.Value[wide], _ cue, by *history.Scribe[valueCall, int64]) {
+		for !by.Full(0) {
+			in := valueCall{valueOp(rand.IntN(3)), rand.Int64N(100)}
+			by.Do(in, func() int64 { return doValue(v, in) })
+		}
+	})
 }
 
 // A wide value is whole if all of it is equal: it takes several lines, so that who is killed while it writes one often has written a part.
@@ -125,11 +130,6 @@ const (
 	valueAdd
 )
 
-type (
-	valueBook   = history.Book[valueCall, int64]
-	valueScribe = history.Scribe[valueCall, int64]
-)
-
 var valueSpec = history.Spec[int64, valueCall, int64]{
 	Step: func(x int64, in valueCall, out *int64) (int64, bool) {
 		switch in.Op {
@@ -140,35 +140,6 @@ var valueSpec = history.Spec[int64, valueCall, int64]{
 		}
 		return x, out == nil || *out == x
 	},
-}
-
-func openValueBook(mem []byte) (*valueBook, error) {
-	return history.Open[valueCall, int64](mem[semaphore.ValueSize[wide]():], users, script)
-}
-
-func valuesPart(f *os.File, process int, mortal bool) error {
-	seg, err := shm.Attach(f)
-	if err != nil {
-		return err
-	}
-	book, err := openValueBook(seg.Bytes())
-	if err != nil {
-		return err
-	}
-	v, err := semaphore.AttachValue[wide](seg.Bytes())
-	if err != nil {
-		return err
-	}
-	book.Rounds(process, func(round int, by *valueScribe) {
-		if mortal && round%users == process {
-			history.KillSelf(dieWithin)
-		}
-		for !by.Full(0) {
-			in := valueCall{valueOp(rand.IntN(3)), rand.Int64N(100)}
-			by.Do(in, func() int64 { return doValue(v, in) })
-		}
-	})
-	return nil
 }
 
 func doValue(v *semaphore.Value[wide], in valueCall) (out int64) {
@@ -198,38 +169,15 @@ func doValue(v *semaphore.Value[wide], in valueCall) (out int64) {
 	return x[0]
 }
 
-func TestValueLinearizable(t *testing.T) { valueLinearizable(t, "values", 200) }
+func TestValueLinearizable(t *testing.T) { valueLinearizable(t, false, 200) }
 
 // What a process that is killed was about to do is done or not, and never a part of it.
-func TestValueLinearizableWithDeaths(t *testing.T) { valueLinearizable(t, "values or die", 50) }
+func TestValueLinearizableWithDeaths(t *testing.T) { valueLinearizable(t, true, 50) }
 
-func valueLinearizable(t *testing.T, part string, n int) {
-	seg := newSegment(t, semaphore.ValueSize[wide]()+history.Size(users, script))
-	v, err := semaphore.NewValueAt(seg.Bytes(), wide{})
-	require.NoError(t, err)
-	book, err := openValueBook(seg.Bytes())
-	require.NoError(t, err)
-	var players [users]*history.Player
-	for i := range players {
-		players[i] = history.Start(t, part, seg.File(), i)
-	}
-	overlaps, rounds := 0, history.Rounds(n)
-	for round := 1; round <= rounds; round++ {
-		require.NoError(t, told(v.Store(t.Context(), wide{})))
-		book.Begin()
-		for i := range users {
-			if part == "values or die" && round%users == i {
-				players[i].Wait()
-				book.Killed(i)
-				players[i] = history.Start(t, part, seg.File(), i)
-			} else {
-				book.Await(i)
-			}
-		}
-		ops := book.Operations()
-		overlaps += history.Overlaps(ops)
+func valueLinearizable(t *testing.T, mortal bool, n int) {
+	value := func(mem []byte) (io.Closer, error) { return semaphore.NewValueAt(mem, wide{}) }
+	stageDrama[valueCall, int64](t, "values", mortal).linear(t, n, value, func(ops []history.Operation[valueCall, int64], _ int) bool {
 		valueSpec.Require(t, ops)
-	}
-	require.Greater(t, overlaps, rounds, "what does not overlap shows nothing")
-	require.NoError(t, v.Close())
+		return true
+	})
 }
