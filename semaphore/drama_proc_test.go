@@ -77,6 +77,12 @@ func newSegment(t testing.TB, size int64) *shm.Segment {
 // victimOf returns who dies in a round, if somebody does.
 func victimOf(round int) int { return round % users }
 
+// linger takes a while, so that processes are killed in it.
+func linger() {
+	for since := time.Now(); time.Since(since) < 20*time.Microsecond; {
+	}
+}
+
 // A drama is processes that play a part, of whose rounds a book is kept.
 type drama[In, Out any] struct {
 	part    string

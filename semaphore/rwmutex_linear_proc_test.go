@@ -4,7 +4,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/shmkit/shmkit/internal/history"
 	"github.com/shmkit/shmkit/semaphore"
@@ -95,8 +94,7 @@ func readAndWrite(m *semaphore.RWMutex, c cue, by *lockScribe) {
 			got = by.Do(lockCall{lock, process}, func() lockResult { return waitForLock(lockWait) })
 		}
 		if got.OK {
-			for held := time.Now(); time.Since(held) < 20*time.Microsecond; { // long enough to be killed in between
-			}
+			linger()
 			by.Do(lockCall{end, process}, func() lockResult { unlock(); return lockResult{} })
 		}
 	}
