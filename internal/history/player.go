@@ -83,15 +83,13 @@ func KillSelf(within time.Duration) {
 	if err != nil {
 		panic(err)
 	}
-	ready := make(chan struct{})
-	go func() {
-		close(ready)
-		for at := time.Now().Add(rand.N(within)); time.Now().Before(at); {
+	at := time.Now().Add(rand.N(within))
+	go func() { // without a word between them: this goroutine is not to wait for a thread
+		for time.Now().Before(at) {
 			sys.Pause(1)
 		}
 		_ = self.Kill()
 	}()
-	<-ready
 }
 
 // Rounds is how many rounds a test plays that would rather play n: fewer where they take long, or time is short. The race detector
