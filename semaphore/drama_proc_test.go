@@ -77,9 +77,9 @@ func newSegment(t testing.TB, size int64) *shm.Segment {
 // victimOf returns who dies in a round, if somebody does.
 func victimOf(round int) int { return round % users }
 
-// linger takes a while, so that processes are killed in it.
+// linger takes so long that processes are killed in it.
 func linger() {
-	for since := time.Now(); time.Since(since) < 20*time.Microsecond; {
+	for since := time.Now(); time.Since(since) < 100*time.Microsecond; {
 	}
 }
 
