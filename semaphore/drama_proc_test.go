@@ -138,6 +138,7 @@ func (d *drama[In, Out]) round(t testing.TB, object func(mem []byte) (io.Closer,
 func (d *drama[In, Out]) linear(t testing.TB, n int, object func(mem []byte) (io.Closer, error), check func(ops []history.Operation[In, Out], victim int) (enough bool)) {
 	overlaps, rounds, enough := 0, 0, false
 	for ; rounds < history.Rounds(n) || !enough; rounds++ {
+		require.Less(t, rounds, 20*n, "what is looked for never happens")
 		ops := d.round(t, object)
 		overlaps += history.Overlaps(ops)
 		victim := -1
