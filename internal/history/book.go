@@ -117,6 +117,9 @@ type Scribe[In, Out any] struct {
 // Full reports whether there is room for no more than so many operations.
 func (s *Scribe[In, Out]) Full(spare int) bool { return len(s.page) <= spare }
 
+// Now returns this moment, by the book's clock: no operation is called or returns in the same. Any goroutine may ask.
+func (s *Scribe[In, Out]) Now() int64 { return int64(s.clock.Add(1)) }
+
 // Do does an operation and notes it. Now and then it lets others overtake it: between operations, and within.
 func (s *Scribe[In, Out]) Do(in In, operation func() Out) Out {
 	l := &s.page[0]
