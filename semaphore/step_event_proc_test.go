@@ -55,6 +55,25 @@ func lockAndWait(c *semaphore.Cond) {
 	_ = c.Wait(context.Background())
 }
 
+// What each of these does to an array of two elements, each with a 1 in all its places.
+var steppedArrays = map[string]func(a *semaphore.Array[wide]){
+	"Store": func(a *semaphore.Array[wide]) { _ = a.Store(context.Background(), 0, wideOf(2)) },
+	"in the slice": func(a *semaphore.Array[wide]) {
+		_ = a.Mutex().Lock(context.Background())
+		for i := range a.Slice() {
+			addOne(&a.Slice()[i])
+		}
+		a.Mutex().Unlock()
+	},
+}
+
+func wideOf(n int64) (x wide) {
+	for i := range x {
+		x[i] = n
+	}
+	return x
+}
+
 // eventSteps are the operations of this file.
 var eventSteps = func() map[string]singlestep.Operation {
 	all := map[string]singlestep.Operation{}
@@ -77,6 +96,15 @@ var eventSteps = func() map[string]singlestep.Operation {
 			t.Unbounded()
 			t.Mind()
 			return func() { u.operate(t.Cond) }
+		}
+	}
+	for name, operate := range steppedArrays {
+		all["Array: "+name] = func(f *os.File) func() {
+			a, err := semaphore.AttachArray[wide](mapStepped(f))
+			if err != nil {
+				panic(err)
+			}
+			return func() { operate(a) }
 		}
 	}
 	all["Value: Update"] = func(f *os.File) func() {
@@ -235,4 +263,36 @@ func TestStepValue(t *testing.T) {
 		require.NoError(t, v.Update(ctx, addOne))
 		require.Equal(t, x[0]+1, v.Get()[0])
 	})
+}
+
+// Killed at any instruction of what it does with the lock of an array, a process leaves to the next who takes it what it has written, and word of its
+// death, unless all is written or nothing.
+func TestStepArray(t *testing.T) {
+	for name := range singlestep.Part(steppedArrays) {
+		t.Run(name, func(t *testing.T) {
+			singlestep.Prove(t, 2, func(t *testing.T, w *singlestep.Walk) {
+				seg := newSegment(t, semaphore.ArraySize[wide](2))
+				a, err := semaphore.NewArrayAt[wide](seg.Bytes(), 2)
+				require.NoError(t, err)
+				defer func() { require.NoError(t, a.Close()) }()
+				a.Slice()[0], a.Slice()[1] = wideOf(1), wideOf(1)
+				require.NoError(t, w.Run("Array: "+name, seg.File(), nil, seg.Bytes()))
+				ctx, cancel := context.WithTimeout(context.Background(), long)
+				defer cancel()
+				first, err := a.Load(ctx, 0)
+				require.NoError(t, told(err))
+				second, again := a.Load(ctx, 1)
+				require.NoError(t, again, "one is told")
+				if err == nil {
+					require.NoError(t, errors.Join(first.whole(), second.whole()))
+					require.True(t, name == "Store" || first == second, "half of it is done")
+					require.True(t, !w.Returned || first == wideOf(2))
+				} else {
+					require.False(t, w.Returned)
+				}
+				require.NoError(t, a.Store(ctx, 0, wideOf(3)))
+				require.Equal(t, wideOf(3), a.Slice()[0])
+			})
+		})
+	}
 }
