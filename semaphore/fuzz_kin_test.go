@@ -3,6 +3,7 @@ package semaphore_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,8 +24,8 @@ func fuzzed(size int, src []byte) (mem, object []byte) {
 
 // scribble writes where nobody must, into the front of an object.
 func scribble(object []byte, front, i int, b byte) {
-	words := layout.MustSlice[uint64](object, 0, front/8)
-	words[(int(b)*7+i)%len(words)] = uint64(i) * 0x1_0000_0001 << (b % 33)
+	words := layout.MustSlice[atomic.Uint64](object, 0, front/8)
+	words[(int(b)*7+i)%len(words)].Store(uint64(i) * 0x1_0000_0001 << (b % 33))
 }
 
 func requireBehind(t *testing.T, mem []byte, size int64) {
