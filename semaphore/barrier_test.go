@@ -18,25 +18,13 @@ import (
 
 func barrierBytes() []byte { return layout.SliceBytes(make([]uint64, semaphore.BarrierSize/8)) }
 
-// newBarrier makes a barrier over bytes of the heap and as many handles: each stands for a process. They sleep until they are told.
+// newBarrier makes a barrier, and as many handles as asked for. Who waits on them sleeps until it is told.
 func newBarrier(t testing.TB, parties, handles int) []*semaphore.Barrier {
-	mem := barrierBytes()
-	all := make([]*semaphore.Barrier, handles)
-	var err error
-	all[0], err = semaphore.NewBarrierAt(mem, parties)
-	require.NoError(t, err)
-	for i := range all {
-		if i > 0 {
-			all[i], err = semaphore.AttachBarrier(mem)
-			require.NoError(t, err)
-		}
-		all[i].Unbounded()
+	create := func(mem []byte) (*semaphore.Barrier, error) { return semaphore.NewBarrierAt(mem, parties) }
+	all := semaphore.Handles(t, barrierBytes(), handles, create, semaphore.AttachBarrier)
+	for _, b := range all {
+		b.Unbounded()
 	}
-	t.Cleanup(func() {
-		for _, b := range all {
-			require.NoError(t, b.Close())
-		}
-	})
 	return all
 }
 

@@ -23,18 +23,9 @@ const waitPatience = 60 * time.Second
 // newEvents makes an event over bytes of the heap, where the race detector sees its atomics, and as many handles as asked for: each
 // stands for a process. Who waits sleeps until it is woken: a lost wake-up hangs the test.
 func newEvents(t testing.TB, handles int) []*Event {
-	mem := make([]byte, EventSize)
-	all := make([]*Event, handles)
-	var err error
-	all[0], err = NewEventAt(mem)
-	require.NoError(t, err)
-	for i := range all {
-		if i > 0 {
-			all[i], err = AttachEvent(mem)
-			require.NoError(t, err)
-		}
-		all[i].queue.step = -1
-		t.Cleanup(func() { require.NoError(t, all[i].Close()) })
+	all := Handles(t, make([]byte, EventSize), handles, NewEventAt, AttachEvent)
+	for _, e := range all {
+		e.queue.step = -1
 	}
 	return all
 }

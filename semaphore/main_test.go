@@ -73,20 +73,8 @@ func newRobust(t testing.TB, permits int64, handles int) []*semaphore.Semaphore 
 func robustBytes() []byte { return layout.SliceBytes(make([]uint64, semaphore.RobustSize/8)) }
 
 func newRobustIn(t testing.TB, mem []byte, permits int64, handles int) []*semaphore.Semaphore {
-	all := make([]*semaphore.Semaphore, handles)
-	var err error
-	all[0], err = semaphore.NewRobustAt(mem, permits)
-	require.NoError(t, err)
-	for i := range all[1:] {
-		all[i+1], err = semaphore.Attach(mem)
-		require.NoError(t, err)
-	}
-	t.Cleanup(func() {
-		for _, s := range all {
-			require.NoError(t, s.Close())
-		}
-	})
-	return all
+	create := func(mem []byte) (*semaphore.Semaphore, error) { return semaphore.NewRobustAt(mem, permits) }
+	return semaphore.Handles(t, mem, handles, create, semaphore.Attach)
 }
 
 // acquire starts an Acquire and returns where its result will be.

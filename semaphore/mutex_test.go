@@ -18,23 +18,9 @@ import (
 	"github.com/shmkit/shmkit/semaphore"
 )
 
-// newMutex makes a mutex over bytes of the heap, where the race detector sees its atomics, and as many handles as asked for.
+// newMutex makes a mutex, and as many handles as asked for.
 func newMutex(t testing.TB, handles int) []*semaphore.Mutex {
-	mem := layout.SliceBytes(make([]uint64, semaphore.MutexSize/8))
-	all := make([]*semaphore.Mutex, handles)
-	var err error
-	all[0], err = semaphore.NewMutexAt(mem)
-	require.NoError(t, err)
-	for i := range all[1:] {
-		all[i+1], err = semaphore.AttachMutex(mem)
-		require.NoError(t, err)
-	}
-	t.Cleanup(func() {
-		for _, m := range all {
-			assert.NoError(t, m.Close())
-		}
-	})
-	return all
+	return semaphore.Handles(t, layout.SliceBytes(make([]uint64, semaphore.MutexSize/8)), handles, semaphore.NewMutexAt, semaphore.AttachMutex)
 }
 
 // lock starts a Lock and returns where its result will be.

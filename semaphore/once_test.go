@@ -16,25 +16,12 @@ import (
 	"github.com/shmkit/shmkit/semaphore"
 )
 
-// newOnce makes a once over bytes of the heap, and as many handles, which sleep until they are told.
+// newOnce makes a once, and as many handles as asked for. Who waits on them sleeps until it is told.
 func newOnce(t testing.TB, handles int) []*semaphore.Once {
-	mem := layout.SliceBytes(make([]uint64, semaphore.OnceSize/8))
-	all := make([]*semaphore.Once, handles)
-	var err error
-	all[0], err = semaphore.NewOnceAt(mem)
-	require.NoError(t, err)
-	for i := range all {
-		if i > 0 {
-			all[i], err = semaphore.AttachOnce(mem)
-			require.NoError(t, err)
-		}
-		all[i].Unbounded()
+	all := semaphore.Handles(t, layout.SliceBytes(make([]uint64, semaphore.OnceSize/8)), handles, semaphore.NewOnceAt, semaphore.AttachOnce)
+	for _, o := range all {
+		o.Unbounded()
 	}
-	t.Cleanup(func() {
-		for _, o := range all {
-			require.NoError(t, o.Close())
-		}
-	})
 	return all
 }
 

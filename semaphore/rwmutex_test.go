@@ -17,23 +17,9 @@ import (
 	"github.com/shmkit/shmkit/semaphore"
 )
 
-// newRWMutex makes an RWMutex over bytes of the heap, and as many handles as asked for.
+// newRWMutex makes an RWMutex, and as many handles as asked for.
 func newRWMutex(t testing.TB, handles int) []*semaphore.RWMutex {
-	mem := layout.SliceBytes(make([]uint64, semaphore.RWMutexSize/8))
-	all := make([]*semaphore.RWMutex, handles)
-	var err error
-	all[0], err = semaphore.NewRWMutexAt(mem)
-	require.NoError(t, err)
-	for i := range all[1:] {
-		all[i+1], err = semaphore.AttachRWMutex(mem)
-		require.NoError(t, err)
-	}
-	t.Cleanup(func() {
-		for _, m := range all {
-			assert.NoError(t, m.Close())
-		}
-	})
-	return all
+	return semaphore.Handles(t, layout.SliceBytes(make([]uint64, semaphore.RWMutexSize/8)), handles, semaphore.NewRWMutexAt, semaphore.AttachRWMutex)
 }
 
 // rlock starts an RLock and returns where its result will be.

@@ -19,35 +19,13 @@ type pair struct{ A, B int64 }
 
 // newValues makes a value over bytes of the heap, and as many handles as asked for.
 func newValues[T any](t testing.TB, initial T, handles int) []*Value[T] {
-	mem := layout.SliceBytes(make([]uint64, ValueSize[T]()/8))
-	all := make([]*Value[T], handles)
-	var err error
-	for i := range all {
-		if i == 0 {
-			all[i], err = NewValueAt(mem, initial)
-		} else {
-			all[i], err = AttachValue[T](mem)
-		}
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, all[i].Close()) })
-	}
-	return all
+	create := func(mem []byte) (*Value[T], error) { return NewValueAt(mem, initial) }
+	return Handles(t, layout.SliceBytes(make([]uint64, ValueSize[T]()/8)), handles, create, AttachValue[T])
 }
 
 func newArrays[T any](t testing.TB, n, handles int) []*Array[T] {
-	mem := layout.SliceBytes(make([]uint64, (ArraySize[T](n)+7)/8))
-	all := make([]*Array[T], handles)
-	var err error
-	for i := range all {
-		if i == 0 {
-			all[i], err = NewArrayAt[T](mem, n)
-		} else {
-			all[i], err = AttachArray[T](mem)
-		}
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, all[i].Close()) })
-	}
-	return all
+	create := func(mem []byte) (*Array[T], error) { return NewArrayAt[T](mem, n) }
+	return Handles(t, layout.SliceBytes(make([]uint64, (ArraySize[T](n)+7)/8)), handles, create, AttachArray[T])
 }
 
 func TestValueIsSharedByHandles(t *testing.T) {
