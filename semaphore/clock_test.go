@@ -20,7 +20,8 @@ var wallClock = []string{
 	"Round", "Truncate", "UTC", "Local", "In",
 }
 
-// A step of the machine's clock changes nothing: no file from which something waits knows the time of day.
+// A step of the machine's clock changes nothing: no file from which something waits knows the time of day. Of the sleeps that single-step tests come to,
+// package singlestep sees that they go by another.
 func TestOnlyMonotonicTime(t *testing.T) {
 	for _, pattern := range []string{"*.go", "../internal/backoff/*.go", "../internal/sys/futex*.go", "../internal/owner/*.go"} {
 		files, err := filepath.Glob(pattern)

@@ -25,6 +25,8 @@
 // dies: one kill for each does. With SHMKIT_STEP=every in the environment the instructions are
 // counted instead, and there is a kill after every one. That takes hours for all packages.
 //
+// An operation that is about to sleep on a shared word by the wall clock, which somebody may set, is an error.
+//
 // With -short every fourth state is taken. The race detector makes ten instructions of each: under it only some operations are
 // stepped through ([Part]), and killed at every eighth state.
 //

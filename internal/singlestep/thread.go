@@ -206,8 +206,17 @@ func (th *thread) next() (instruction, error) {
 	if !call {
 		return plain, nil
 	}
-	return callOf(regs.Rax, regs.Rsi), nil
+	kind := callOf(regs.Rax, regs.Rsi)
+	if kind == waitCall && regs.Rsi&clockRealtime != 0 {
+		return plain, errWallClock
+	}
+	return kind, nil
 }
+
+// clockRealtime is what has a futex's timeout go by the wall clock, which somebody may set.
+const clockRealtime = 0x100
+
+var errWallClock = errors.New("it is about to sleep by the wall clock")
 
 // callOf tells the system calls that concern shared memory from those of the Go runtime, whose futexes are private. op is the second
 // argument.

@@ -23,6 +23,10 @@ const stores = 5
 
 func init() {
 	singlestep.Child(map[string]singlestep.Operation{
+		"sleep by the wall clock": func(*os.File) func() {
+			const waitBitset, clockRealtime = 9, 0x100
+			return func() { _, _, _ = unix.RawSyscall6(unix.SYS_FUTEX, 0, waitBitset|clockRealtime, 0, 0, 0, 1) }
+		},
 		"store": func(f *os.File) func() {
 			mem, err := mmap.Map(f, mmap.RDWR, 0)
 			if err != nil {
@@ -83,6 +87,7 @@ func TestFailures(t *testing.T) {
 	f, mem := newMemory(t)
 	var w singlestep.Walk
 	require.ErrorContains(t, w.Run("nonesuch", f, nil, mem), `no operation "nonesuch"`)
+	require.ErrorContains(t, singlestep.ToTheEnd().Run("sleep by the wall clock", f, nil, mem), "by the wall clock")
 	cmd := exec.Command("sleep", "60")
 	require.NoError(t, cmd.Start())
 	err := w.Through(singlestep.Subject{Pid: cmd.Process.Pid, Tid: 1 << 30, Shared: [][]byte{mem}})
