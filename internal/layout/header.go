@@ -98,6 +98,11 @@ func Init(mem []byte, kind Kind, params ...uint64) error {
 // it is not one of kind that fills mem. Its words are loaded once each, so that
 // a hostile writer cannot change them between check and use.
 func Check(mem []byte, kind Kind) (params [5]uint64, err error) {
+	return CheckFront(mem, int64(len(mem)), kind)
+}
+
+// CheckFront is Check for mem that is the front of whole bytes.
+func CheckFront(mem []byte, whole int64, kind Kind) (params [5]uint64, err error) {
 	h, err := At[Header](mem, 0)
 	if err != nil {
 		return params, err
@@ -111,8 +116,8 @@ func Check(mem []byte, kind Kind) (params [5]uint64, err error) {
 		return params, fmt.Errorf("attach %v: version %d, this program has %d: %w", kind, ver, Version, ErrVersion)
 	case got != kind:
 		return params, fmt.Errorf("attach %v: it is a %v: %w", kind, got, ErrKind)
-	case size != uint64(len(mem)):
-		return params, fmt.Errorf("attach %v: made with %d bytes, memory has %d: %w", kind, size, len(mem), ErrSize)
+	case size != uint64(whole):
+		return params, fmt.Errorf("attach %v: made with %d bytes, memory has %d: %w", kind, size, whole, ErrSize)
 	}
 	return h.params, nil
 }

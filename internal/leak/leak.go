@@ -25,8 +25,11 @@ const interval = 10 * time.Millisecond
 // A failed run is not looked at: a test that stopped half-way leaves things behind,
 // and naming them would bury its own message.
 func Main(m *testing.M, lasting ...string) {
-	os.Exit(run(m.Run, os.Stderr, lasting))
+	os.Exit(Run(m.Run, lasting...))
 }
+
+// Run is Main for whoever has something to do after it: it returns the exit code.
+func Run(tests func() int, lasting ...string) int { return run(tests, os.Stderr, lasting) }
 
 func run(tests func() int, out io.Writer, lasting []string) int {
 	before, err := look()

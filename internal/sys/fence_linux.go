@@ -17,12 +17,6 @@ import (
 // On arm64 a load-acquire never overtakes a store-release, and these are what Go's atomics and [PublishStore64] are made of.
 const ordered = runtime.GOARCH == "arm64"
 
-// Commands of membarrier, of Linux 4.16.
-const (
-	globalExpedited         = 1 << 1
-	registerGlobalExpedited = 1 << 2
-)
-
 var (
 	accept   sync.Once
 	accepted atomic.Bool
