@@ -23,6 +23,9 @@ var (
 		"internal/objects": {"internal/sys"},
 		"internal/leak":    {"internal/sys"},
 		"internal/history": {"internal/sys", "internal/layout"},
+		"internal/inspect": {"internal/sys"},
+
+		"internal/telemetry": {"internal/sys", "internal/layout", "ring"},
 
 		"internal/singlestep":     nil,
 		"internal/explore":        {"internal/layout"}, // its tests: layout itself is built on what explore puts in place of atomics
