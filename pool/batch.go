@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/internal/telemetry"
 )
 
 const (
@@ -85,6 +86,7 @@ func (w *worker) take() bool {
 		b.next, b.n, b.more = 0, min(n, b.limit), false
 		w.show()
 		if w.mem.ready.Take(pos, b.n) { // a full fence: who sees the new head sees the batch
+			telemetry.Raise(&w.diary.desk.Batches, 1)
 			return true
 		}
 		b.n, b.began = 0, time.Time{}
@@ -132,6 +134,7 @@ func (w *worker) steal() bool {
 		}
 		if i, more, ok := w.mem.waiting(&w.mem.workers[k]); ok {
 			w.batch.slots[0], w.batch.next, w.batch.n, w.batch.began, w.batch.more = i, 0, 1, time.Time{}, more
+			telemetry.Raise(&w.diary.desk.Stolen, 1)
 			return true
 		}
 	}

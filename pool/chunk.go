@@ -10,6 +10,7 @@ import (
 
 	"github.com/shmkit/shmkit/internal/layout"
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/internal/telemetry"
 	"github.com/shmkit/shmkit/shm"
 )
 
@@ -75,7 +76,8 @@ func (p *Pool) publishPart(i uint32, t *part) {
 	state.next.Store(0)
 	state.elapsed.Store(0)
 	p.entries[i].block, p.entries[i].limit, p.entries[i].retries = t.block, t.limit, 0
-	p.accepted += uint64(t.fresh)
+	p.tallies.Add(telemetry.Accepted, uint64(t.fresh))
+	p.tallies.Add(telemetry.ArgumentBytes, uint64(t.fresh)*t.def.itemArg)
 	p.publish(&t.promise, i, nil)
 }
 
@@ -90,7 +92,8 @@ func (p *Pool) endPart(i uint32, t *part, least uint64) bool {
 	t.next, t.elapsed = int(next), time.Duration(state.elapsed.Load())
 	t.owned = true
 	p.entries[i].block = shm.Block{}
-	p.succeeded += next
+	p.tallies.Add(telemetry.Succeeded, next)
+	p.tallies.Add(telemetry.ResultBytes, next*t.def.itemResult)
 	return true
 }
 

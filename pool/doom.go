@@ -7,6 +7,7 @@ import (
 
 	"github.com/shmkit/shmkit/internal/objects"
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/internal/telemetry"
 	"github.com/shmkit/shmkit/process"
 )
 
@@ -39,6 +40,10 @@ func (p *Pool) doom(i uint32, gen uint64) {
 		return
 	}
 	if s.word.CompareAndSwap(uint64(w), uint64(makeWord(doomed, w.worker(), gen))) { // pairs with the CAS in worker.finish
+		m.why = telemetry.Abandoned
+		if e.expired {
+			m.why = telemetry.TimedOut
+		}
 		p.tell(m)
 	}
 }

@@ -47,12 +47,7 @@ type WorkerDiedError struct {
 
 func (e *WorkerDiedError) Error() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "worker %d ", e.Pid)
-	if e.Signal != "" {
-		fmt.Fprintf(&s, "was ended by a signal (%s)", e.Signal)
-	} else {
-		fmt.Fprintf(&s, "exited with status %d", e.ExitCode)
-	}
+	fmt.Fprintf(&s, "worker %d %s", e.Pid, e.manner())
 	if e.Func != "" {
 		fmt.Fprintf(&s, " while it ran %s", e.Func)
 	}
@@ -69,6 +64,26 @@ func (e *WorkerDiedError) Error() string {
 		fmt.Fprintf(&s, ": %v", e.cause)
 	}
 	return s.String()
+}
+
+// manner says how it ended.
+func (e *WorkerDiedError) manner() string {
+	if e.Signal != "" {
+		return fmt.Sprintf("was ended by a signal (%s)", e.Signal)
+	}
+	return fmt.Sprintf("exited with status %d", e.ExitCode)
+}
+
+// kind is the error's text without what is different each time.
+func (e *WorkerDiedError) kind() string {
+	text := "worker " + e.manner()
+	if line := headline(e.Traceback); line != "" {
+		text += ": " + line
+	}
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
 }
 
 // headline sums a traceback up in one line: by its first, unless that says nothing. The runtime writes the text of a fatal error

@@ -35,7 +35,7 @@ func newEstate(o Options) (*estate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := geometry{slots: o.Queue, workers: o.MaxWorkers, table: len(table), init: len(init), memory: o.Memory, page: page}
+	g := geometry{slots: o.Queue, workers: o.MaxWorkers, functions: len(registry.defs), table: len(table), init: len(init), memory: o.Memory, page: page}
 	seg, err := o.HugePages.make(o.Name, g.offsets().total)
 	if err != nil {
 		return nil, err

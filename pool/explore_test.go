@@ -143,7 +143,7 @@ func (s *stagedPool) hire(i int) *worker {
 	completions.Reset(0)
 	m.done = completions.Consumer(0)
 	w := &worker{index: i, incarnation: m.incarnation, mem: p.mem, area: &p.mem.workers[i], crowd: p.mem.crowd(), bell: p.mem.bell(),
-		idling: newIdling(s.spins + 1), batch: newBatch()}
+		idling: newIdling(s.spins + 1), batch: newBatch(), diary: diary{desk: &p.mem.told.Desks[i]}}
 	w.completions = completions.Producer(0)
 	var err error
 	w.functions, err = bind(p.mem.table())

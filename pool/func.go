@@ -81,7 +81,8 @@ func Func[In, Out any](name string, fn func(context.Context, In) (Out, error), o
 		return &Future[Out]{promise: promise{more: &more{wake: make(chan struct{}, 1)}}}
 	}
 	f.def = register(&definition{name: name, fingerprint: in.Fingerprint()*31 + out.Fingerprint(),
-		handler: f, out: out, result: out.Fixed(), lends: out.Lends()})
+		handler: f, out: out, result: out.Fixed(), lends: out.Lends(),
+		itemArg: uint64(reflect.TypeFor[In]().Size()), itemResult: uint64(reflect.TypeFor[Out]().Size())})
 	return f
 }
 

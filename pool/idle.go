@@ -7,6 +7,7 @@ import (
 
 	"github.com/shmkit/shmkit/internal/backoff"
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/internal/telemetry"
 )
 
 const (
@@ -44,6 +45,7 @@ func newIdling(cpus int) idling {
 
 // wait returns when there may be work: after a spin, a nap or a sleep.
 func (w *worker) wait() {
+	w.diary.rest()
 	if w.spin() {
 		return
 	}
@@ -60,6 +62,7 @@ func (w *worker) spin() (found bool) {
 	if w.crowd.count(idle.spinners[:]) >= w.idling.spinners {
 		return false
 	}
+	telemetry.Raise(&w.diary.desk.Spins, 1)
 	set(idle.spinners[:], w.index)
 	s := backoff.For(spinIdle)
 	for turn := 0; !found && s.Once(); turn++ {
@@ -106,6 +109,7 @@ func (w *worker) nap() (found bool) {
 	if w.crowd.any(idle.nappers[:]) {
 		return false
 	}
+	telemetry.Raise(&w.diary.desk.Naps, 1)
 	set(idle.nappers[:], w.index)
 	for again := true; again && !found && w.crowd.awake() > 0; {
 		wake := w.area.wake.Load()
@@ -138,7 +142,9 @@ func (w *worker) sleep() {
 		if w.crowd.awake() == 0 {
 			w.crowd.wakeNapper() // nobody is left who looks at once
 		}
+		w.diary.beginSleep()
 		sys.FutexWait(&w.area.wake, wake, -1)
+		w.diary.endSleep()
 	}
 	w.leave(idle.sleepers[:], !w.mem.ready.Empty() || !w.batch.empty())
 	w.idling.since, w.idling.head = time.Now(), w.mem.ready.Head()

@@ -57,12 +57,23 @@ func newJournal(m *memory) *journal {
 	for k := range m.workers {
 		j.parts = append(j.parts, stretch{"areas", m.off.workers + int64(k)*workerBytes, k})
 	}
-	j.parts = append(j.parts, stretch{"slots", m.off.slots, several}, stretch{"values", m.off.near, parent})
+	j.parts = append(j.parts, stretch{"slots", m.off.slots, several}, stretch{"values", m.off.near, parent},
+		stretch{"telling", m.off.stamps, parent})
+	for k := range m.workers {
+		j.parts = append(j.parts, stretch{"desks", m.deskAt(k), k})
+	}
+	j.parts = append(j.parts, stretch{"events", m.deskAt(len(m.workers)), parent})
 	for k := range m.workers {
 		j.parts = append(j.parts, stretch{"reports", m.off.completions + int64(k)*ring.HintsSize(m.geo.slots), k})
 	}
 	j.forget()
 	return j
+}
+
+// deskAt is where worker k tells of itself.
+func (m *memory) deskAt(k int) int64 {
+	first := int64(layout.Offset(m.bytes, &layout.Bytes(&m.told.Desks[0])[0]))
+	return first + int64(k)*int64(len(layout.Bytes(&m.told.Desks[0])))
 }
 
 // forget begins to count anew.

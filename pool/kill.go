@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/telemetry"
 	"github.com/shmkit/shmkit/process"
 )
 
@@ -24,6 +25,7 @@ var errUndead = errors.New("it was killed and has not died: what it was given is
 // kill ends a worker, also one that is just being started. The caller holds mu.
 func (p *Pool) kill(m *member) {
 	m.doomed = true
+	p.showState(m)
 	if m.proc == nil || m.limbo {
 		return
 	}
@@ -123,6 +125,7 @@ func (p *Pool) quarantine(m *member, proc *process.Process) {
 		return
 	}
 	m.limbo, m.isReady = true, false
+	p.showState(m)
 	p.undead++
 	if p.moving == nil {
 		p.quarantineTasks(m)
@@ -169,7 +172,7 @@ func (p *Pool) failUndead(i uint32, m *member) {
 	if t := pr.part(); t != nil {
 		block := e.block
 		if !p.endPart(i, t, 0) {
-			p.failed += pr.items()
+			p.tallies.Add(telemetry.Failed, pr.items())
 			pr.fail(p.corrupted("a worker that is in limbo claims more results than its chunk has items"))
 			return
 		}
@@ -180,15 +183,15 @@ func (p *Pool) failUndead(i uint32, m *member) {
 		}
 	}
 	if e.expired {
-		p.cancelled++
+		p.timedOut()
 		pr.fail(context.DeadlineExceeded)
 		return
 	}
-	p.failed++
 	died := &WorkerDiedError{Pid: m.pid(), ExitCode: -1, Signal: os.Kill.String(), Func: e.def.name, Earlier: e.deaths()}
 	died.cause = errUndead
 	if fate := e.fate(); fate != nil {
 		died.cause = fmt.Errorf("%w; %w", fate, errUndead)
 	}
+	p.failed(e.def, died)
 	pr.fail(died)
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/telemetry"
 	"github.com/shmkit/shmkit/ring"
 	"github.com/shmkit/shmkit/shm"
 )
@@ -16,8 +17,9 @@ import (
 // says the same in numbers.
 
 const (
-	maxWorkers = 1024
-	maxSlots   = 1 << 20
+	maxWorkers   = 1024
+	maxSlots     = 1 << 20
+	maxFunctions = 1 << 16
 
 	inlineBytes = 16  // of a value, in the slot's own line
 	nearBytes   = 256 // of a value, in the slot's near space
@@ -97,7 +99,7 @@ type slot struct {
 	argKind place
 	resKind place
 	retried uint8 // 1: the task may run again, and must not change its argument
-	_       [1]byte
+	stamped uint8 // 1: when it was accepted stands in the slot's stamp
 	argLen  uint64
 	resLen  uint64
 	arg     [inlineBytes]byte // the argument, or where it lies; workers never write it: a retry needs it
@@ -128,17 +130,19 @@ const (
 
 // A geometry fixes where everything lies. Parent and workers compute the rest from it.
 type geometry struct {
-	slots   int
-	workers int
-	table   int   // bytes of the encoded function table
-	init    int   // bytes of the initialiser's name and argument
-	memory  int64 // bytes of blocks in the arena
-	page    int64 // in which the arena's memory is taken and given back, a power of two
+	slots     int
+	workers   int
+	functions int
+	table     int   // bytes of the encoded function table
+	init      int   // bytes of the initialiser's name and argument
+	memory    int64 // bytes of blocks in the arena
+	page      int64 // in which the arena's memory is taken and given back, a power of two
 }
 
 // offsets are where the parts of a geometry begin, in bytes from the start.
 type offsets struct {
-	control, ready, workers, slots, near, table, init, completions, boot int64
+	control, ready, workers, slots, near, table, init, stamps, telemetry int64
+	completions, boot, records                                           int64 // with a part for each worker
 	books                                                                int64 // the size of all before
 	arena                                                                int64
 	total                                                                int64
@@ -159,10 +163,13 @@ func (g geometry) offsets() offsets {
 	o.near = take(int64(g.slots) * 2 * nearBytes)
 	o.table = take(int64(g.table))
 	o.init = take(int64(g.init))
+	o.stamps = take(int64(g.slots) * 8)
+	o.telemetry = take(telemetry.CommonSize(g.workers))
 	at = layout.Align(at, pageBytes)
 	o.completions = take(int64(g.workers) * ring.HintsSize(g.slots))
 	at = layout.Align(at, pageBytes)
 	o.boot = take(int64(g.workers) * bootBytes)
+	o.records = take(int64(g.workers) * telemetry.OwnSize(g.functions))
 	o.books = layout.Align(at, pageBytes)
 	o.arena = layout.Align(o.books, max(g.page, memoryUnit)) // whatever the system's pages are, blocks begin with one
 	o.total = layout.Align(o.arena+shm.ArenaSize(g.memory, g.page), g.page)
@@ -173,23 +180,25 @@ func (g geometry) offsets() offsets {
 func (g geometry) common() []extent { return []extent{{0, g.offsets().completions}} }
 
 func (g geometry) own(place int) []extent {
-	o, ring := g.offsets(), ring.HintsSize(g.slots)
-	return []extent{{o.completions + int64(place)*ring, ring}, {o.boot + int64(place)*bootBytes, bootBytes}}
+	o, i := g.offsets(), int64(place)
+	reports, records := ring.HintsSize(g.slots), telemetry.OwnSize(g.functions)
+	return []extent{{o.completions + i*reports, reports}, {o.boot + i*bootBytes, bootBytes}, {o.records + i*records, records}}
 }
 
 // params packs the geometry into the header of the pool's memory.
 func (g geometry) params() []uint64 {
-	return []uint64{uint64(g.slots) | uint64(bits.TrailingZeros64(uint64(g.page)))<<32, uint64(g.workers), uint64(g.table),
-		uint64(g.init), uint64(g.memory)}
+	return []uint64{uint64(g.slots) | uint64(bits.TrailingZeros64(uint64(g.page)))<<32, uint64(g.workers) | uint64(g.functions)<<32,
+		uint64(g.table), uint64(g.init), uint64(g.memory)}
 }
 
 // geometryOf is the reverse, for memory that a parent made; it checks all bounds.
 func geometryOf(params [5]uint64, size int64) (geometry, error) {
-	g := geometry{slots: int(params[0] & math.MaxUint32), workers: int(params[1]), table: int(params[2]),
-		init: int(params[3]), memory: int64(params[4]), page: 1 << (params[0] >> 32 & 63)}
+	g := geometry{slots: int(params[0] & math.MaxUint32), workers: int(params[1] & math.MaxUint32),
+		functions: int(params[1] >> 32), table: int(params[2]), init: int(params[3]), memory: int64(params[4]),
+		page: 1 << (params[0] >> 32 & 63)}
 	const most = 1 << 40
 	if g.slots < 1 || g.slots > maxSlots || g.workers < 1 || g.workers > maxWorkers ||
-		g.table < 0 || g.table > most || g.init < 0 || g.init > most ||
+		g.functions > maxFunctions || g.table < 0 || g.table > most || g.init < 0 || g.init > most ||
 		params[0]>>32 > 40 || g.page < pageBytes || g.memory < 0 || g.memory > maxMemory || g.offsets().total != size {
 		return geometry{}, fmt.Errorf("attach pool: parameters %v do not fit memory of %d bytes: %w",
 			params, size, layout.ErrParams)
@@ -206,6 +215,8 @@ type memory struct {
 	ready   *ring.Hints
 	workers []workerArea
 	slots   []slot
+	stamps  []atomic.Uint64 // by slot: when a stamped task was accepted, by sys.Nanotime; written before the slot's word
+	told    telemetry.Common
 }
 
 // view sees b as the memory of a pool. It writes nothing.
@@ -219,6 +230,12 @@ func view(b []byte, g geometry) (*memory, error) {
 		return nil, err
 	}
 	if m.slots, err = layout.Slice[slot](b, m.off.slots, g.slots); err != nil {
+		return nil, err
+	}
+	if m.stamps, err = layout.Slice[atomic.Uint64](b, m.off.stamps, g.slots); err != nil {
+		return nil, err
+	}
+	if m.told, err = telemetry.ViewCommon(b[m.off.telemetry:], g.workers); err != nil {
 		return nil, err
 	}
 	m.ready, err = ring.OpenHints(b[m.off.ready:], g.slots)
@@ -262,6 +279,16 @@ func (m *memory) constants() [][]byte {
 
 // boot is where worker i explains why it cannot start.
 func (m *memory) boot(i int) []byte { return m.bytes[m.off.boot+int64(i)*bootBytes:][:bootBytes] }
+
+// records are what worker i tells of itself.
+func (m *memory) records(i int) telemetry.Own {
+	size := telemetry.OwnSize(m.geo.functions)
+	own, err := telemetry.ViewOwn(m.bytes[m.off.records+int64(i)*size:], m.geo.functions)
+	if err != nil {
+		panic(err) // the geometry was checked
+	}
+	return own
+}
 
 // arena is where large values and blocks lie.
 func (m *memory) arena() []byte {

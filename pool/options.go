@@ -77,6 +77,11 @@ type Options struct {
 	// Stderr is the standard error of the workers. Default: this process's.
 	Stderr *os.File
 
+	// CrashDir is a directory in which each death of a worker that should have gone on leaves a file NAME-PARENT-WORKER.crash, with the pids: what the
+	// worker was doing, its last events, its traceback, and how the pool stood. [Observe] opens it. It holds no arguments or results. A pool
+	// leaves a hundred at most, and removes none. Default: no files.
+	CrashDir string
+
 	// Limits bound what each worker, and what it starts, may use. Exceeding one fails the task or ends its worker, which is
 	// replaced: the Go runtime ends a process that gets no memory. RLIMIT_AS counts Memory, too, and all that the runtime sets
 	// aside; RLIMIT_DATA only what a worker has for itself. RLIMIT_CPU counts a worker's whole life.
@@ -183,6 +188,13 @@ func (o Options) withDefaults() (Options, error) {
 	o.Memory = layout.Align(o.Memory, memoryUnit)
 	if o.Name == "" {
 		o.Name = programName()
+	}
+	if o.CrashDir != "" {
+		if info, err := os.Stat(o.CrashDir); err != nil {
+			return o, fmt.Errorf("option CrashDir: %w", err)
+		} else if !info.IsDir() {
+			return o, fmt.Errorf("option CrashDir is %q: it is not a directory", o.CrashDir)
+		}
 	}
 	return o, nil
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/shmkit/shmkit/internal/telemetry"
 	"github.com/shmkit/shmkit/process"
 	"github.com/shmkit/shmkit/ring"
 )
@@ -52,7 +53,6 @@ type Pool struct {
 	moving       chan struct{} // closed once the pool has new memory; nil while it gets none
 	draining     int           // who waits until no task is left
 	watching     *estate       // the reaper's
-	dropped      uint64        // tasks, by Terminate
 	late         int           // workers that had to be killed when the pool was closed
 	dryMoves     int           // times that the pool got new memory, in a row, without a task having succeeded
 	successes    uint64        // that had, the last time
@@ -79,7 +79,7 @@ type Pool struct {
 	waking       bool        // the worker for the last task was asleep
 	members      []*member
 	incarnation  uint32
-	outstanding  int    // tasks, or chunks of them, accepted and not yet ended
+	outstanding  int    // tasks, or chunks of them, accepted and not yet ended: changed by owe
 	endings      uint64 // of those
 	watched      int    // promises and others for whom the reaper works
 	pace         pace   // of the ends of tasks
@@ -88,8 +88,9 @@ type Pool struct {
 	lastAccepted uint64 // when it last began to rest
 	waiters      []*slotWaiter
 
-	accepted, succeeded, failed, cancelled uint64
-	deaths, starts, rebuilds               uint64
+	tallies telemetry.Tallies
+	telling telling
+	crashes int // for which there are crash files
 }
 
 // A phase is where a pool stands in its life.
@@ -137,8 +138,9 @@ func newPool(o Options, home *estate) *Pool {
 		entries: make([]entry, o.Queue), ready: home.mem.ready.Producer(0), freed: make(chan struct{}),
 	}
 	p.occupy(home)
+	p.showIn(home.mem)
 	p.outside.L = &p.mu
-	p.size.Store(int32(o.Workers))
+	p.wish(o.Workers)
 	for _, def := range registry.defs { // none is added after Main
 		p.origins = append(p.origins, origin{pool: p, def: def})
 	}
@@ -231,7 +233,7 @@ func (p *Pool) account(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		err = fmt.Errorf("%d tasks were dropped: %w", p.dropped, err)
+		err = fmt.Errorf("%d tasks were dropped: %w", p.tallies.Value(telemetry.Dropped), err)
 	}
 	if p.late > 0 {
 		err = errors.Join(err, fmt.Errorf("%d workers had not ended after %v and were killed", p.late, stopTimeout))
@@ -260,9 +262,9 @@ func (p *Pool) drop() {
 	}
 	p.phase = terminated
 	p.dismissWaiters()
-	failed := p.failed
+	failed := p.tallies.Value(telemetry.Failed)
 	p.failAll(fmt.Errorf("pool %q was terminated: %w", p.opts.Name, ErrClosed))
-	p.dropped = p.failed - failed
+	p.tallies.Set(telemetry.Dropped, p.tallies.Value(telemetry.Failed)-failed)
 	p.killAll()
 	p.endMove()
 	p.checkIdle()
@@ -277,7 +279,7 @@ func (p *Pool) failAllBut(err error, spared func(e *entry) bool) {
 		e := &p.entries[i]
 		if e.live && e.task != nil && !spared(e) {
 			p.withdraw(uint32(i))
-			p.failed += e.task.items()
+			p.tallies.Add(telemetry.Failed, e.task.items())
 			e.task.fail(fmt.Errorf("%s: %w", e.def.name, err)) // each its own
 			e.task = nil
 		}
@@ -307,11 +309,12 @@ func (p *Pool) tearDown() {
 			p.outside.Wait()
 		}
 		if p.phase >= terminated || p.broken != nil {
-			p.outstanding = 0 // a slot that is still taken was a dead worker's
+			p.owe(-p.outstanding) // a slot that is still taken was a dead worker's
 		}
 		p.phase = gone
 		p.follow() // which the reaper, whose it was, does no more
 		p.returnCargo()
+		p.showNowhere()
 		p.home.leave()
 		p.mu.Unlock()
 		close(p.closed)

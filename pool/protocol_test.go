@@ -33,7 +33,7 @@ func heapMemory(t *testing.T, workers int) *memory {
 
 func (m *memory) newWorker(i int) *worker {
 	return &worker{index: i, incarnation: uint32(i + 1), mem: m, area: &m.workers[i], crowd: m.crowd(),
-		idling: newIdling(sys.CPUs()), batch: newBatch()}
+		idling: newIdling(sys.CPUs()), batch: newBatch(), diary: diary{desk: &m.told.Desks[i]}}
 }
 
 // One hint at a time is published, as soon as the last was taken: the moment at which

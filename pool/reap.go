@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/internal/telemetry"
 	"github.com/shmkit/shmkit/shm"
 )
 
@@ -132,6 +133,9 @@ func (p *Pool) collect(i uint32, m *member, isError bool) {
 	case distant:
 		ok = p.collectDistant(i, m, pr, out, n, isError)
 	}
+	if ok && !isError {
+		p.tallies.Add(telemetry.ResultBytes, n)
+	}
 	if !ok {
 		p.conclude(pr, nil, nil, p.corrupted("worker %d claims a result of %d bytes at place %d", m.pid(), n, kind))
 	}
@@ -163,15 +167,15 @@ func (p *Pool) conclude(pr *promise, raw []byte, refs *delivery, err error) {
 	if err != nil && !pr.hasAll() {
 		refs.discard()
 		if err == context.DeadlineExceeded { // from late
-			p.cancelled++
+			p.timedOut()
 		} else {
-			p.failed++
+			p.failed(pr.def, err)
 		}
 		pr.fail(err)
 		return
 	}
 	if pr.part() == nil {
-		p.succeeded++
+		p.tallies.Add(telemetry.Succeeded, 1)
 	}
 	if raw != nil {
 		pr.extend().raw = raw
@@ -292,6 +296,7 @@ func (p *Pool) retire(i uint32) {
 	e := &p.entries[i]
 	p.unload(i)
 	p.timeKept(e)
+	p.arrived(i)
 	e.live, e.task, e.out = false, nil, nil
 	sys.ReleaseStore64(&p.mem.slots[i].word, uint64(makeWord(free, 0, e.gen)))
 	p.freeArgument(e.block)
@@ -301,7 +306,7 @@ func (p *Pool) retire(i uint32) {
 
 // ended counts a task as ended.
 func (p *Pool) ended() {
-	p.outstanding--
+	p.owe(-1)
 	p.endings++
 	if p.phase != open || p.draining > 0 {
 		p.checkIdle()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/shmkit/shmkit/internal/backoff"
+	"github.com/shmkit/shmkit/internal/telemetry"
 )
 
 // checkEvery is how often the reaper looks for what should not be: it only ever helps
@@ -76,8 +77,8 @@ func (p *Pool) follow() *estate {
 func (p *Pool) rest(timer *time.Timer) (alive bool) {
 	p.resting = true
 	p.pace.pause()
-	p.dormant = p.outstanding == 0 && p.accepted == p.lastAccepted
-	p.lastAccepted = p.accepted
+	p.dormant = p.outstanding == 0 && p.tallies.Value(telemetry.Accepted) == p.lastAccepted
+	p.lastAccepted = p.tallies.Value(telemetry.Accepted)
 	dormant := p.dormant
 	p.mu.Unlock()
 	if dormant {

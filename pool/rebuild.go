@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/internal/telemetry"
 	"github.com/shmkit/shmkit/shm"
 )
 
@@ -221,13 +222,15 @@ func (p *Pool) settleIn(next *estate, cause error) {
 			p.moveOut(uint32(i))
 		}
 	}
+	old.mem.told.Board.Leave(telemetry.Moved)
 	p.occupy(next)
+	p.showIn(next.mem)
 	p.ready, p.unhinted, p.nearby, p.arguments = next.mem.ready.Producer(0), false, 0, 0
 	for i := range p.members {
 		p.members[i] = p.newMember(i)
 	}
-	if p.dryMoves++; p.succeeded != p.successes {
-		p.dryMoves, p.successes = 0, p.succeeded
+	if p.dryMoves++; p.tallies.Value(telemetry.Succeeded) != p.successes {
+		p.dryMoves, p.successes = 0, p.tallies.Value(telemetry.Succeeded)
 	}
 	if p.watching == old {
 		old.pin()
@@ -240,7 +243,8 @@ func (p *Pool) settleIn(next *estate, cause error) {
 		}
 	}
 	old.leave()
-	p.rebuilds++
+	p.tallies.Add(telemetry.Rebuilds, 1)
+	p.event(telemetry.Rebuilt, 0, 0)
 	p.admit()
 	p.adjust()
 }
@@ -261,7 +265,7 @@ func (p *Pool) movable(e *entry) bool {
 func (p *Pool) moveOut(i uint32) {
 	e := &p.entries[i]
 	p.timeKept(e)
-	e.live, e.task, e.out, e.cargo, e.block = false, nil, nil, nil, shm.Block{}
+	e.live, e.task, e.out, e.cargo, e.block, e.stamp = false, nil, nil, nil, shm.Block{}, 0
 	p.releaseSlot(i)
 	if !e.quarantined {
 		p.ended()
@@ -273,8 +277,9 @@ func (p *Pool) moveIn(i uint32, old *estate, cause error) {
 	e := &p.entries[i]
 	e.ordeal = &ordeal{deaths: e.deaths()}
 	if err := p.moveArgument(i, old); err != nil {
-		p.failed++
-		e.task.fail(errors.Join(cause, err))
+		err = errors.Join(cause, err)
+		p.failed(e.def, err)
+		e.task.fail(err)
 		p.moveOut(i)
 		return
 	}

@@ -28,6 +28,8 @@ type definition struct {
 	out         any          // the *codec.Plan of its results
 	result      *codec.Fixed // of pointer-free results; nil for others
 	lends       bool         // a table of references stands before each result
+	itemArg     uint64       // bytes of the argument of an item that travels in a chunk
+	itemResult  uint64       // and of its result
 }
 
 // registry holds the functions of this program. They are package-level values,

@@ -1,6 +1,10 @@
 package pool
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/shmkit/shmkit/internal/telemetry"
+)
 
 // Retries lets a task begin again, up to n times, when a worker dies while it runs it: in place of Options.Retries. Such a task
 // may run more than once; it gets copies of its slices, because the originals are needed again. A task that has been
@@ -34,6 +38,7 @@ func (p *Pool) retry(i uint32, died *WorkerDiedError) bool {
 		return false
 	}
 	e.retries--
+	p.tallies.Add(telemetry.Retried, 1)
 	e.ordeal = &ordeal{deaths: append(e.deaths(), e.death(died, 0))}
 	p.restart(i)
 	return true

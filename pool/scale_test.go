@@ -124,6 +124,7 @@ func (s *stage) bookTurn(w *worker) {
 	cell := int64(w.completions.Tail()-1) % ((ring.HintsSize(s.m.geo.slots) - layout.Line) / 8)
 	s.book(s.t, w.index, reports+layout.Line+8*max(cell, 0), 8)
 	s.book(s.t, w.index, s.m.off.slots+int64(w.out.index)*slotBytes, slotBytes)
+	s.book(s.t, w.index, s.m.deskAt(w.index), layout.Line)
 }
 
 func (s *stage) short() time.Duration { return 50 + time.Duration(s.rng.IntN(250)) }
@@ -174,6 +175,9 @@ func testWritesPerTask(t *testing.T, workers int) {
 	require.Equal(t, tasks, s.sums["reports"].byWorkers)
 	require.LessOrEqual(t, s.sums["areas"].byWorkers, 3*tasks, "shown, begun and named")
 	require.Equal(t, sum{byWorkers: s.sums["areas"].byWorkers}, *s.sums["areas"], "they stay with their workers")
+	require.Equal(t, sum{byWorkers: s.takes}, *s.sums["desks"], "beside those of worker.run, which is not called")
+	require.Equal(t, sum{byParent: s.sums["telling"].byParent}, *s.sums["telling"])
+	require.LessOrEqual(t, s.sums["telling"].byParent, 2*tasks)
 }
 
 // At the end of the work those that have none take over what waits behind long tasks, without

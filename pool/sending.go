@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/telemetry"
 )
 
 // chunkTarget is how long a chunk should take: long beside what it costs to hand it over, short
@@ -123,9 +124,9 @@ func (m *mapping[In, Out]) sendFirst(i uint32, err error) {
 		m.inFlight.Add(-1)
 	default:
 		if isDone(m.ctx) {
-			m.forgo(c, &m.p.cancelled)
+			m.forgo(c, telemetry.Cancelled)
 		} else {
-			m.forgo(c, &m.p.failed)
+			m.forgo(c, telemetry.Failed)
 		}
 		c.err = err
 		m.ended()
@@ -196,7 +197,7 @@ func (m *mapping[In, Out]) publishAlone(c *chunk[In, Out], i uint32) {
 	c.fut = newFuture[Out](&p.origins[m.f.def.id])
 	c.fut.extend().hooks = []func(){m.onEnd}
 	m.f.place(context.Background(), p, i, c.fut, c.in[0])
-	p.accepted += uint64(c.fresh) - 1 // place has counted it, if not for the first time
+	p.tallies.Add(telemetry.Accepted, uint64(c.fresh)-1) // place has counted it, if not for the first time
 }
 
 // block gives c a block of shared memory. The caller holds both locks.

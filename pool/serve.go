@@ -129,6 +129,7 @@ func (w *worker) claim(i uint32) bool {
 // function, exactly one result or error is placed; only the death of the process leaves none.
 func (w *worker) run() {
 	w.busy = true
+	w.diary.begin(w)
 	w.ran++
 	if err := w.invoke(); err != nil {
 		e := remote(err)
@@ -193,6 +194,7 @@ func (w *worker) end(failure *remoteError) {
 	w.contexts.end()
 	w.busy = false
 	w.finish(w.out.index, w.gen, outcome)
+	w.diary.end(w, failure != nil)
 	w.hold.settle(outcome == done)
 	if guarded {
 		w.hideAll()

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/shmkit/shmkit/internal/telemetry"
 )
 
 // How many workers there are is decided in one place: whatever has changed - a death, a wish, new memory - adjust compares what is
@@ -20,9 +22,16 @@ func (p *Pool) Resize(n int) error {
 	if err := p.accepting(); err != nil {
 		return fmt.Errorf("resize pool %q: %w", p.opts.Name, err)
 	}
-	p.size.Store(int32(n))
+	p.wish(n)
+	p.event(telemetry.Resized, 0, uint32(n))
 	p.adjust()
 	return nil
+}
+
+// wish sets how many workers there should be. The caller holds mu, or is the only one who has p.
+func (p *Pool) wish(n int) {
+	p.size.Store(int32(n))
+	p.tallies.Set(telemetry.Wanted, uint64(n))
 }
 
 // workers is how many there should be.
@@ -105,7 +114,7 @@ func startDelay(failures int) time.Duration {
 
 // drought is how many times in a row the pool got new memory before any task had succeeded there.
 func (p *Pool) drought() int {
-	if p.succeeded != p.successes {
+	if p.tallies.Value(telemetry.Succeeded) != p.successes {
 		return 0
 	}
 	return p.dryMoves
@@ -144,6 +153,7 @@ func (p *Pool) present() (n int) {
 // vacate says that nobody is in m's place, nor on the way there. The caller holds mu.
 func (p *Pool) vacate(m *member) {
 	m.vacant, m.excess, m.limbo, m.retiring, m.leaving, m.spawning, m.isReady, m.proc = true, false, false, false, false, false, false, nil
+	p.showState(m)
 	p.count()
 	p.outside.Broadcast()
 	p.adjust()
@@ -155,6 +165,7 @@ func (p *Pool) retireWorker(m *member) {
 		return
 	}
 	m.retiring = true
+	p.showState(m)
 	p.mem.workers[m.index].retire.Store(1) // a full fence; pairs with the loads in worker.unwanted
 	p.crowd.wake(m.index)
 	p.observe() // whether it goes

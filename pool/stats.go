@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 
+	"github.com/shmkit/shmkit/internal/telemetry"
 	"github.com/shmkit/shmkit/shm"
 )
 
@@ -24,8 +25,10 @@ type Stats struct {
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Stats{Outstanding: p.outstanding, Accepted: p.accepted, Succeeded: p.succeeded,
-		Failed: p.failed, Cancelled: p.cancelled, Dropped: p.dropped, Started: p.starts, Deaths: p.deaths, Rebuilds: p.rebuilds}
+	count := p.tallies.Value
+	s := Stats{Outstanding: p.outstanding, Accepted: count(telemetry.Accepted), Succeeded: count(telemetry.Succeeded),
+		Failed: count(telemetry.Failed), Cancelled: count(telemetry.Cancelled), Dropped: count(telemetry.Dropped),
+		Started: count(telemetry.Started), Deaths: count(telemetry.Deaths), Rebuilds: count(telemetry.Rebuilds)}
 	for _, m := range p.members {
 		if m.isReady {
 			s.Workers++

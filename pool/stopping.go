@@ -1,6 +1,10 @@
 package pool
 
-import "github.com/shmkit/shmkit/shm"
+import (
+	"github.com/shmkit/shmkit/shm"
+
+	"github.com/shmkit/shmkit/internal/telemetry"
+)
 
 // abandon ends what is in flight. Nothing is sent afterwards.
 func (m *mapping[In, Out]) abandon() {
@@ -34,7 +38,7 @@ func (m *mapping[In, Out]) stop() {
 			blocks = append(blocks, c.block)
 		}
 		if !c.sent {
-			m.forgo(c, &m.p.cancelled)
+			m.forgo(c, telemetry.Cancelled)
 		}
 		m.drop(c)
 	}
@@ -42,10 +46,10 @@ func (m *mapping[In, Out]) stop() {
 }
 
 // forgo counts, by what they have come to, those items of a chunk that is not sent which were accepted with another.
-func (m *mapping[In, Out]) forgo(c *chunk[In, Out], ends *uint64) {
+func (m *mapping[In, Out]) forgo(c *chunk[In, Out], end telemetry.Count) {
 	m.p.mu.Lock()
 	defer m.p.mu.Unlock()
-	*ends += uint64(len(c.in) - c.fresh)
+	m.p.tallies.Add(end, uint64(len(c.in)-c.fresh))
 }
 
 // drop ends a chunk whose result nobody will see. What it was given by reference, or refers to, is freed.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/internal/telemetry"
 	"github.com/shmkit/shmkit/shm"
 )
 
@@ -24,6 +25,7 @@ type entry struct {
 	expired     bool          // it has run for longer than limit
 	quarantined bool          // it has ended, and its worker, which was killed, has not
 	limit       time.Duration // how long the task may run; 0: for ever
+	stamp       int64         // when it was accepted, if it is told of; or 0
 	retries     int           // how often it may begin again
 	ordeal      *ordeal       // nil for nearly all
 
@@ -89,7 +91,7 @@ func (p *Pool) takeSlot(ctx context.Context) (uint32, error) {
 	if n := len(p.freeSlots); n > 0 && p.draining == 0 {
 		i := p.freeSlots[n-1]
 		p.freeSlots = p.freeSlots[:n-1]
-		p.outstanding++
+		p.owe(1)
 		return i, nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -173,7 +175,7 @@ func (p *Pool) handOver(i uint32) {
 	w := p.waiters[0]
 	p.waiters = p.waiters[1:]
 	w.slot, w.ok = i, true
-	p.outstanding++
+	p.owe(1)
 	p.woken = true
 	close(w.ch)
 }
@@ -191,7 +193,8 @@ func (p *Pool) accept(ctx context.Context, pr *promise, i uint32, out []byte) {
 	if ctx.Done() != nil {
 		pr.follow(ctx)
 	}
-	p.accepted++
+	p.tallies.Add(telemetry.Accepted, 1)
+	p.tallies.Add(telemetry.ArgumentBytes, p.mem.slots[i].argLen) // as it was just written
 	p.publish(pr, i, out)
 }
 
@@ -209,6 +212,7 @@ func (p *Pool) publish(pr *promise, i uint32, out []byte) {
 	if e.retries > 0 {
 		s.retried = 1
 	}
+	p.stamp(i)
 	p.enqueue(i)
 }
 
@@ -224,7 +228,10 @@ func (p *Pool) enqueue(i uint32) {
 		sys.ReleaseStore64(word, uint64(makeWord(queued, 0, e.gen)))
 		p.push(i)
 	}
-	p.waking = p.crowd.call() || p.waking
+	if p.crowd.call() {
+		p.waking = true
+		p.tallies.Add(telemetry.Woken, 1)
+	}
 	if p.dormant {
 		p.kickReaper()
 	}
@@ -282,7 +289,7 @@ func (p *Pool) abandon(pr *promise, err error) {
 	if pr.finished() || pr.id() == 0 {
 		return
 	}
-	p.cancelled += pr.items()
+	p.tallies.Add(telemetry.Cancelled, pr.items())
 	i, gen := pr.id().slot(), pr.id().gen()
 	e := &p.entries[i]
 	if e.live && e.gen == gen {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/internal/telemetry"
 	"github.com/shmkit/shmkit/process"
 	"github.com/shmkit/shmkit/ring"
 )
@@ -33,9 +34,10 @@ type member struct {
 	reported    bool // it has said, or shown by its death, whether it is ready
 	isReady     bool
 	startErr    error
-	retiring    bool // it was told to end after its task
-	leaving     bool // it ends, and will be killed if it takes long
-	doomed      bool // killed because the pool ends, or its memory
+	retiring    bool          // it was told to end after its task
+	why         telemetry.End // why it will be killed, if that is ordered
+	leaving     bool          // it ends, and will be killed if it takes long
+	doomed      bool          // killed because the pool ends, or its memory
 	seen        sighting
 	appetite    appetite // when all were first found to wait for memory
 	vital       vitals
@@ -67,7 +69,7 @@ func (p *Pool) prepare(m *member) {
 	p.incarnation = p.nextIncarnation()
 	m.incarnation = p.incarnation
 	m.reported, m.isReady, m.startErr, m.leaving = false, false, nil, false
-	m.seen, m.vital = sighting{}, vitals{}
+	m.seen, m.vital, m.why = sighting{}, vitals{}, telemetry.Crashed
 	m.up = make(chan struct{})
 	p.watch() // until it reports
 	area := &p.mem.workers[m.index]
@@ -82,7 +84,8 @@ func (p *Pool) prepare(m *member) {
 	area.hungry.Store(uint32(sated))
 	area.freed.Store(0)
 	area.status.Store(uint32(starting))
-	p.starts++
+	p.tallies.Add(telemetry.Started, 1)
+	p.clearDesk(m)
 }
 
 // nextIncarnation returns a number that no living worker has.
@@ -118,6 +121,9 @@ func (p *Pool) launch(m *member) error {
 	p.mu.Lock()
 	p.prepare(m)
 	if err == nil {
+		err = p.openRecords(m)
+	}
+	if err == nil {
 		err = p.spawn(m)
 	}
 	m.spawning = false
@@ -141,6 +147,7 @@ func (p *Pool) spawn(m *member) error {
 	proc, crash, err := p.startProcess(m.index, incarnation)
 	p.mu.Lock()
 	m.proc, m.crash = proc, crash
+	p.sitDown(m)
 	return err
 }
 
@@ -212,6 +219,7 @@ func (p *Pool) reportStart(m *member, err error) {
 	}
 	p.watched--
 	close(m.up)
+	p.showState(m)
 }
 
 // longLife is how long a worker that has run nothing has to live for its death to be no sign of trouble.
@@ -229,6 +237,7 @@ func (p *Pool) exited(m *member, proc *process.Process) (incarnation uint32, min
 	if p.phase == gone || p.members[m.index] != m { // it died in the memory that it was killed for
 		return 0, false
 	}
+	crash := p.reportCrash(m, died)
 	p.reap()
 	if p.moving == nil {
 		p.inherit(m, died)
@@ -243,6 +252,7 @@ func (p *Pool) exited(m *member, proc *process.Process) (incarnation uint32, min
 		p.wakeAll()
 	}
 	incarnation = m.incarnation
+	p.leaveReport(crash, p.standUp(m))
 	p.vacate(m)
 	return incarnation, true
 }
@@ -252,7 +262,7 @@ func (p *Pool) mourn(m *member) {
 	area := &p.mem.workers[m.index]
 	retired := bootStatus(area.status.Load()) == retired // pairs with the store in worker.retire
 	if !retired {
-		p.deaths++
+		p.tallies.Add(telemetry.Deaths, 1)
 	}
 	if m.isReady && !retired && area.current.Load() == 0 && time.Since(m.since) < longLife {
 		m.idleDeaths++
@@ -309,12 +319,12 @@ func (p *Pool) bury(i uint32, died *WorkerDiedError, blocks int) {
 		}
 	}
 	if p.entries[i].expired {
-		p.cancelled++
+		p.timedOut()
 		pr.fail(context.DeadlineExceeded)
 		return
 	}
-	p.failed++
 	last := p.entries[i].death(died, blocks)
 	last.Earlier = p.entries[i].deaths()
+	p.failed(p.entries[i].def, last)
 	pr.fail(last)
 }

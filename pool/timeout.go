@@ -137,7 +137,7 @@ func (p *Pool) expire(i uint32, w word) {
 	p.order(i, w, reasonDeadline)
 	p.pursue(i, w.gen())
 	if pr := e.task; pr != nil && pr.part() == nil {
-		p.cancelled++
+		p.timedOut()
 		e.task = nil
 		pr.fail(context.DeadlineExceeded)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
+	"github.com/shmkit/shmkit/internal/telemetry"
 	"github.com/shmkit/shmkit/process"
 )
 
@@ -72,6 +73,7 @@ func (p *Pool) makeRounds() {
 		return
 	}
 	p.roundsUntil = p.endings
+	p.telling.sampler.skip = 0 // when tasks come seldom by now, they are all told
 	p.reap()
 	p.check()
 	due := p.checkups()
@@ -124,12 +126,14 @@ func (p *Pool) treat(c *checkup) {
 	if !st.Stopped {
 		m.vital.stops = 0
 	} else if m.vital.stops++; time.Duration(m.vital.stops)*p.roundsEvery() > p.opts.Grace { // looks, not time: this process may have been stopped too
+		m.why = telemetry.Stopped
 		p.putDown(m, errStopped)
 		p.kill(m) // also if it runs nothing: it may have taken tasks
 		return
 	}
 	used := st.Anonymous + st.Swapped
 	if most := p.opts.KillMemoryPerWorker; most > 0 && used > most {
+		m.why = telemetry.TooLarge
 		p.putDown(m, fmt.Errorf("it used %d bytes: %w, %d", used, ErrMemoryLimit, most))
 	}
 	if most := p.opts.MaxMemoryPerWorker; most > 0 && used > most && m.vital.task != 0 { // else another would be as large

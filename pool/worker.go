@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/telemetry"
 	"github.com/shmkit/shmkit/process"
 	"github.com/shmkit/shmkit/ring"
 	"github.com/shmkit/shmkit/shm"
@@ -48,6 +49,7 @@ type worker struct {
 	ending      ending
 	idling      idling
 	batch       batch
+	diary       diary
 
 	// The task that runs.
 	busy     bool
@@ -79,6 +81,7 @@ func workerMain(files []*os.File) {
 		os.Exit(1)
 	}
 	w.mindSignals()
+	w.diary.event(telemetry.Began, 0)
 	w.report(serving)
 	served := make(chan struct{})
 	go w.serve(served)
@@ -125,6 +128,7 @@ func attachWorker(files []*os.File) (*worker, error) {
 		return nil, err
 	}
 	w.idling, w.batch = newIdling(at.cpus), newBatch()
+	w.diary = openDiary(w.mem, w.index, w.incarnation)
 	w.tasks = at.tasks
 	w.out.worker, w.contexts = w, newContexts(w.mem.bytes, w.area)
 	w.contexts.worker, w.hold.w = w, w

@@ -1,0 +1,5 @@
+//go:build shmkit_silent || explore
+
+package pool
+
+const tells = false
