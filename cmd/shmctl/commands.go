@@ -1,0 +1,8 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// commands make the commands, in the order in which help lists them.
+var commands = []func(*shell) *cobra.Command{
+	newLs, newStat, newPs, newHist, newErrors, newDump, newCheck, newTrace, newGC, newRm, newDoctor, newDemo, newVersion,
+}

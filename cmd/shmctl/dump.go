@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shmkit/shmkit/pool"
+)
+
+// everything is what can be known of a pool.
+type everything struct {
+	Status     *status     `json:"status"`
+	Workers    roster      `json:"workers"`
+	Histograms histograms  `json:"histograms"`
+	Errors     faults      `json:"errors"`
+	Broken     []string    `json:"broken"`
+	Death      *deathLine  `json:"death,omitempty"` // of which the image was made
+	Missed     uint64      `json:"events_missed"`
+	Events     []eventLine `json:"events"` // of all parties, as they ended
+}
+
+type deathLine struct {
+	Place       int    `json:"place"`
+	Incarnation uint32 `json:"incarnation"`
+	Pid         int    `json:"pid"`
+	Reason      string `json:"reason"`
+	ExitCode    int    `json:"exit_code"`
+	Signal      string `json:"signal,omitempty"`
+	Traceback   string `json:"traceback,omitempty"`
+}
+
+type eventLine struct {
+	End      time.Time     `json:"end"`
+	Place    int           `json:"place"` // of the worker; -1 for the parent
+	Kind     string        `json:"kind"`
+	For      time.Duration `json:"for_ns"`
+	Wait     time.Duration `json:"wait_ns"` // less than 0 if that is not known
+	Function string        `json:"function,omitempty"`
+	Task     string        `json:"task,omitempty"`
+	Worker   uint32        `json:"worker,omitempty"`
+	N        uint32        `json:"n,omitempty"`
+	Reason   string        `json:"reason,omitempty"`
+	Untold   uint64        `json:"untold,omitempty"`
+}
+
+func newDump(sh *shell) *cobra.Command {
+	file := ""
+	cmd := &cobra.Command{
+		Use:   "dump [POOL]",
+		Short: "Everything at once, to read later or to send to somebody",
+		Long: `Show all that can be known of a pool: what stat, ps, hist, errors and check show, and its last events.
+
+With --to it writes an image instead, which every command takes in place of a pool: by its path, which begins with / or a dot. An image has no arguments,
+results or blocks. Files that Options.CrashDir has had written are such images too.
+
+` + exitHelp,
+		Example: `  shmctl dump -o json > demo.json
+  shmctl dump demo --to demo.image && shmctl ps ./demo.image`,
+		Args:              ofPool,
+		ValidArgsFunction: completePools,
+		RunE: runs(func(ctx context.Context, args []string) error {
+			s, err := sh.pick(args)
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			if file != "" {
+				return sh.writeFile(file, func(w io.Writer) error { return s.observer.Dump(w) })
+			}
+			all, err := everythingOf(ctx, s)
+			if err != nil {
+				return err
+			}
+			return sh.show(all)
+		}),
+	}
+	cmd.Flags().StringVar(&file, "to", "", "write an image to this file; -: standard output")
+	_ = cmd.MarkFlagFilename("to")
+	return cmd
+}
+
+func everythingOf(ctx context.Context, s *site) (*everything, error) {
+	snap := s.first
+	all := &everything{Status: statusOf(s, snap), Workers: rosterOf(s, snap), Histograms: histogramsOf(snap), Errors: faultsOf(snap), Events: []eventLine{}}
+	broken, err := s.observer.Check()
+	if err != nil {
+		return nil, err
+	}
+	all.Broken = append([]string{}, broken...)
+	if d := s.observer.Death(); d != nil {
+		all.Death = (*deathLine)(d)
+	}
+	r, err := s.record(ctx, 0)
+	if codeOf(err) == exitFailed {
+		return nil, err
+	}
+	all.Missed = r.missed()
+	all.add(-1, r.parent.events)
+	for place, t := range r.workers {
+		all.add(place, t.events)
+	}
+	slices.SortStableFunc(all.Events, func(a, b eventLine) int { return a.End.Compare(b.End) })
+	return all, nil
+}
+
+func (all *everything) add(place int, events []pool.Event) {
+	for _, e := range events {
+		l := eventLine{End: e.End, Place: place, Kind: string(e.Kind), For: e.End.Sub(e.Begin), Wait: e.Wait, Function: e.Function,
+			Worker: e.Worker, N: e.N, Reason: e.Reason, Untold: e.Untold}
+		if e.Task != 0 {
+			l.Task = taskID(e.Task)
+		}
+		all.Events = append(all.Events, l)
+	}
+}
+
+func (all *everything) tables(wide bool) []table {
+	tables := slices.Concat(all.Status.tables(wide), all.Workers.tables(wide), all.Histograms.tables(wide), all.Errors.tables(wide))
+	if d := all.Death; d != nil {
+		tables = append(tables, d.table())
+	}
+	if len(all.Broken) > 0 {
+		t := table{title: "WHAT MUST NOT BE"}
+		for _, b := range all.Broken {
+			t.addMarked(bad, b)
+		}
+		tables = append(tables, t)
+	}
+	return append(tables, all.lastEvents(wide))
+}
+
+func (d *deathLine) table() table {
+	t := table{title: "DEATH"}
+	t.addMarked(bad, fmt.Sprintf("worker %d (process %d): %s", d.Place, d.Pid, howEnded((*pool.Death)(d))))
+	for line := range strings.Lines(d.Traceback) {
+		t.add("  " + strings.ReplaceAll(strings.TrimRight(line, "\n"), "\t", "    "))
+	}
+	return t
+}
+
+// lastEvents shows some of the events, or all if that is asked for.
+func (all *everything) lastEvents(wide bool) table {
+	const most = 40
+	events := all.Events
+	if !wide && len(events) > most {
+		events = events[len(events)-most:]
+	}
+	t := table{title: fmt.Sprintf("LAST %d OF %d EVENTS", len(events), len(all.Events)), header: []string{"TIME", "WHO", "WHAT", "FUNCTION", "FOR", "WAITED", "TASK"}}
+	for _, e := range events {
+		who, wait := "parent", "-"
+		if e.Place >= 0 {
+			who = fmt.Sprintf("worker %d", e.Place)
+		}
+		if e.Wait >= 0 && e.Function != "" {
+			wait = timeOf(e.Wait)
+		}
+		what := e.Kind
+		if e.Reason != "" {
+			what += ": " + e.Reason
+		}
+		t.add(e.End.Local().Format("15:04:05.000000"), who, what, dash(e.Function), timeOf(e.For), wait, dash(e.Task))
+	}
+	return t
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shmkit/shmkit/pool"
+)
+
+type faults struct {
+	Pool   string  `json:"pool"`
+	Errors []fault `json:"errors"`
+	Others uint64  `json:"others"` // for which there was no room
+
+	now time.Time
+}
+
+type fault struct {
+	Count    uint64    `json:"count"`
+	First    time.Time `json:"first"`
+	Last     time.Time `json:"last"`
+	Function string    `json:"function"`
+	Text     string    `json:"text"`
+}
+
+func newErrors(sh *shell) *cobra.Command {
+	return &cobra.Command{
+		Use:   "errors [POOL]",
+		Short: "What went wrong, how often, and when?",
+		Long: `List the errors that tasks of a pool have had, each text of each function once, the last to happen first. The text is the first 200 bytes or so.
+
+` + exitHelp,
+		Example: `  shmctl errors
+  shmctl errors demo -o json | jq '.errors[] | select(.count > 10)'`,
+		Args:              ofPool,
+		ValidArgsFunction: completePools,
+		RunE: runs(func(_ context.Context, args []string) error {
+			s, err := sh.pick(args)
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			f := faultsOf(s.first)
+			if err := sh.show(f); err != nil {
+				return err
+			}
+			if len(f.Errors) == 0 {
+				sh.note("no task of pool %q has had an error", f.Pool)
+			}
+			if f.Others > 0 {
+				sh.note("and %s errors with other texts, for which there was no room", countOf(f.Others))
+			}
+			return nil
+		}),
+	}
+}
+
+func faultsOf(snap *pool.Snapshot) faults {
+	f := faults{Pool: snap.Name, Errors: []fault{}, Others: snap.Untold, now: snap.Taken}
+	for _, e := range snap.Faults {
+		f.Errors = append(f.Errors, fault{e.Count, e.First, e.Last, e.Function, e.Text})
+	}
+	slices.SortStableFunc(f.Errors, func(a, b fault) int { return cmp.Compare(b.Last.UnixNano(), a.Last.UnixNano()) })
+	return f
+}
+
+func (f faults) tables(wide bool) []table {
+	t := table{header: []string{"COUNT", "FIRST", "LAST", "FUNCTION", "ERROR"}}
+	for _, e := range f.Errors {
+		first, last := timeOf(max(f.now.Sub(e.First), 0))+" ago", timeOf(max(f.now.Sub(e.Last), 0))+" ago"
+		if wide {
+			first, last = e.First.Local().Format(time.RFC3339), e.Last.Local().Format(time.RFC3339)
+		}
+		t.add(countOf(e.Count), first, last, e.Function, e.Text)
+	}
+	return []table{t}
+}

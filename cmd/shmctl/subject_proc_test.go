@@ -1,0 +1,194 @@
+//go:build linux && (amd64 || arm64)
+
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/pool"
+	"github.com/shmkit/shmkit/shm"
+)
+
+var (
+	subjectAdd  = pool.Func("subject.add", func(_ context.Context, n int) (int, error) { return n + 1, nil })
+	subjectFail = pool.Func("subject.fail", func(_ context.Context, n int) (int, error) { return 0, errors.New("no such thing") })
+	subjectWait = pool.Func("subject.wait", func(ctx context.Context, ready string) (int, error) {
+		if err := os.WriteFile(ready, nil, 0o600); err != nil {
+			return 0, err
+		}
+		<-ctx.Done()
+		return 0, ctx.Err()
+	})
+	subjectExit = pool.Func("subject.exit", func(context.Context, int) (int, error) {
+		os.Exit(3)
+		return 0, nil
+	})
+)
+
+// subjects are programs to look at: each is given a name, and the name of a file that it makes when there is something to be seen.
+var subjects = map[string]func(name, ready string) error{
+	"calm":  func(name, ready string) error { return withPool(name, ready, interrupted) },
+	"dying": func(name, ready string) error { return withPool(name, ready, dieWhenTold) },
+	"closing": func(name, ready string) error {
+		return withPool(name, ready, func(string) error { return fileAppears(ready + ".end") })
+	},
+	"moving": movingPool,
+	"twins": func(name, ready string) error {
+		return withPool(name, ready+".first", func(string) error { return withPool(name, ready, interrupted) })
+	},
+	"hold":   holdSegment,
+	"orphan": func(name, _ string) error { return makeOrphan(name) },
+	"strange": func(name, ready string) error {
+		return withMemory(name, ready, func(mem []byte) { binary.LittleEndian.PutUint32(mem[8:], layout.Version+1) })
+	},
+	"garbage": func(name, ready string) error {
+		return withMemory(name, ready, func(mem []byte) {
+			for i := layout.HeaderSize / 2; i < len(mem); i++ {
+				mem[i] = byte(i * i >> 3)
+			}
+		})
+	},
+}
+
+// subject runs one of them: subject KIND NAME FILE.
+func subject() {
+	err := subjects[os.Args[1]](os.Args[2], os.Args[3])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "subject:", err)
+		os.Exit(1)
+	}
+}
+
+// withPool makes a pool that has done something, and does something for ever, and closes it after act.
+func withPool(name, ready string, act func(ready string) error) error {
+	ctx := context.Background()
+	p, err := pool.New(pool.Options{Name: name, Workers: 2, Memory: 1 << 20, Queue: 64, Grace: time.Hour, CrashDir: filepath.Dir(ready)})
+	if err != nil {
+		return err
+	}
+	defer p.Terminate()
+	for n := range 100 {
+		if _, err := subjectAdd.Call(ctx, p, n); err != nil {
+			return err
+		}
+	}
+	for range 3 {
+		_, _ = subjectFail.Call(ctx, p, 0) // that is what errors shows
+	}
+	_, _ = subjectExit.Call(ctx, p, 0)
+	if _, err := subjectWait.Go(ctx, p, ready); err != nil {
+		return err
+	}
+	if err := fileAppears(ready); err != nil {
+		return err
+	}
+	return act(ready)
+}
+
+func interrupted(string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	<-ctx.Done()
+	return nil
+}
+
+func dieWhenTold(ready string) error {
+	if err := fileAppears(ready + ".end"); err != nil {
+		return err
+	}
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		return err
+	}
+	return errors.Join(self.Kill(), interrupted(ready))
+}
+
+func fileAppears(name string) error {
+	end := time.NewTimer(patience)
+	defer end.Stop()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if _, err := os.Stat(name); err == nil {
+			return nil
+		}
+		select {
+		case <-end.C:
+			return fmt.Errorf("nobody has made %s", name)
+		case <-again.C:
+		}
+	}
+}
+
+// movingPool gets new memory when it is told.
+func movingPool(name, ready string) error {
+	p, err := pool.New(pool.Options{Name: name, Workers: 2, Memory: 1 << 20})
+	if err != nil {
+		return err
+	}
+	defer p.Terminate()
+	block, err := pool.NewBlock[byte](context.Background(), p, 1<<16) // keeps the old memory
+	if err != nil {
+		return err
+	}
+	defer block.Release()
+	if err := os.WriteFile(ready, nil, 0o600); err != nil {
+		return err
+	}
+	if err := fileAppears(ready + ".move"); err != nil {
+		return err
+	}
+	if err := p.Rebuild(context.Background()); err != nil {
+		return err
+	}
+	if err := os.WriteFile(ready+".moved", nil, 0o600); err != nil {
+		return err
+	}
+	return interrupted(ready)
+}
+
+func holdSegment(name, ready string) error {
+	seg, err := shm.Create(name, 4096)
+	if err != nil {
+		return err
+	}
+	defer shm.Remove(name)
+	defer seg.Close()
+	if err := os.WriteFile(ready, nil, 0o600); err != nil {
+		return err
+	}
+	return interrupted(ready)
+}
+
+func makeOrphan(name string) error {
+	seg, err := shm.Create(name, 4096)
+	if err != nil {
+		return err
+	}
+	return seg.Close()
+}
+
+// withMemory makes memory that says it is a pool's.
+func withMemory(name, ready string, spoil func([]byte)) error {
+	seg, err := shm.New(name, 1<<20)
+	if err != nil {
+		return err
+	}
+	defer seg.Close()
+	if err := layout.Init(seg.Bytes(), layout.KindPool); err != nil {
+		return err
+	}
+	spoil(seg.Bytes())
+	if err := os.WriteFile(ready, nil, 0o600); err != nil {
+		return err
+	}
+	return interrupted(ready)
+}
