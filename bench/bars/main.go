@@ -4,7 +4,7 @@
 //	go -C bench run ./bars
 //	go -C bench run ./bars -only Pool/burn -runs 9
 //
-// Each run measures every row once, a figure and its reference in one process. The table
+// Each run measures every row once, a figure and its reference in one process, or one after the other if they are of two builds. The table
 // shows the medians of the runs. A machine that does something else meanwhile measures
 // that too; where its processors are another's as well, a row that was short of them is
 // measured again.
@@ -47,15 +47,33 @@ func run(runs int, only string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	binary := filepath.Join(dir, "bench.test")
-	if out, err := exec.Command("go", "test", "-c", "-o", binary, benchmarks).CombinedOutput(); err != nil {
-		return fmt.Errorf("build benchmarks: %w\n%s", err, out)
+	binaries, err := build(dir, chosen)
+	if err != nil {
+		return err
 	}
-	results, err := measureAll(binary, chosen, runs)
+	results, err := measureAll(binaries, chosen, runs)
 	if err != nil {
 		return err
 	}
 	return printTable(os.Stdout, chosen, results)
+}
+
+// build makes the test binaries that the rows need, by build tag.
+func build(dir string, chosen []row) (map[string]string, error) {
+	binaries := map[string]string{}
+	for _, r := range chosen {
+		for _, f := range r.figures() {
+			tag := split(f).tag
+			if binaries[tag] != "" {
+				continue
+			}
+			binaries[tag] = filepath.Join(dir, "bench"+tag+".test")
+			if out, err := exec.Command("go", "test", "-c", "-tags", tag, "-o", binaries[tag], benchmarks).CombinedOutput(); err != nil {
+				return nil, fmt.Errorf("build benchmarks: %w\n%s", err, out)
+			}
+		}
+	}
+	return binaries, nil
 }
 
 func choose(only string) (chosen []row, err error) {
@@ -79,7 +97,7 @@ type samples map[string][]float64
 
 // measureAll goes through the rows again and again, so that a slow minute of the machine
 // touches all of them a little and none of them in all its runs.
-func measureAll(binary string, chosen []row, runs int) ([]samples, error) {
+func measureAll(binaries map[string]string, chosen []row, runs int) ([]samples, error) {
 	results := make([]samples, len(chosen))
 	for i := range results {
 		results[i] = samples{}
@@ -87,7 +105,7 @@ func measureAll(binary string, chosen []row, runs int) ([]samples, error) {
 	for n := range runs {
 		for i, r := range chosen {
 			fmt.Fprintf(os.Stderr, "run %d of %d: %s\n", n+1, runs, r.figure)
-			if err := measure(binary, r, results[i]); err != nil {
+			if err := measure(binaries, r, results[i]); err != nil {
 				return nil, err
 			}
 		}
@@ -103,40 +121,45 @@ const (
 	attempts = 5
 )
 
-func measure(binary string, r row, into samples) error {
+func measure(binaries map[string]string, r row, into samples) error {
 	for n := 1; ; n++ {
 		before := readTimes()
-		out, err := runBenchmarks(binary, r)
+		values, err := r.run(binaries)
 		if err != nil {
 			return err
 		}
 		stolen := readTimes().stolenSince(before)
 		if stolen <= tolerable || n == attempts {
-			return r.note(out, into)
+			for figure, v := range values {
+				into[figure] = append(into[figure], v)
+			}
+			return nil
 		}
 		fmt.Fprintf(os.Stderr, "again: others had %.0f %% of the processors' time\n", 100*stolen)
 	}
 }
 
-func runBenchmarks(binary string, r row) (string, error) {
-	cmd := exec.Command(binary, "-test.run", "^$", "-test.bench", pattern(r.figures()), "-test.benchtime", r.benchtime)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("measure %s: %w\n%s", r.figure, err, out)
+// run measures the row's figures once, those of one build in one process.
+func (r row) run(binaries map[string]string) (map[string]float64, error) {
+	byTag := map[string][]string{}
+	for _, f := range r.figures() {
+		tag := split(f).tag
+		byTag[tag] = append(byTag[tag], f)
 	}
-	return string(out), nil
-}
-
-// note adds what out says of the row's figures.
-func (r row) note(out string, into samples) error {
-	for _, figure := range r.figures() {
-		v, err := find(out, figure)
+	values := map[string]float64{}
+	for tag, figures := range byTag { // in any order, so that none is always the first
+		cmd := exec.Command(binaries[tag], "-test.run", "^$", "-test.bench", pattern(figures), "-test.benchtime", r.benchtime)
+		out, err := cmd.CombinedOutput()
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("measure %s: %w\n%s", r.figure, err, out)
 		}
-		into[figure] = append(into[figure], v)
+		for _, f := range figures {
+			if values[f], err = find(string(out), f); err != nil {
+				return nil, err
+			}
+		}
 	}
-	return nil
+	return values, nil
 }
 
 func printTable(w io.Writer, chosen []row, results []samples) error {

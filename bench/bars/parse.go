@@ -8,13 +8,22 @@ import (
 	"strings"
 )
 
-// split takes a figure's name apart.
-func split(figure string) (benchmark, unit string) {
-	benchmark, unit, found := strings.Cut(figure, " ")
-	if !found {
-		unit = "ns/op"
+// A name is a figure's, taken apart: "tag:benchmark unit".
+type name struct {
+	tag       string // of the build that it is measured in; empty: the usual one
+	benchmark string
+	unit      string
+}
+
+func split(figure string) name {
+	n := name{benchmark: figure, unit: "ns/op"}
+	if tag, rest, found := strings.Cut(figure, ":"); found {
+		n.tag, n.benchmark = tag, rest
 	}
-	return benchmark, unit
+	if benchmark, unit, found := strings.Cut(n.benchmark, " "); found {
+		n.benchmark, n.unit = benchmark, unit
+	}
+	return n
 }
 
 // pattern returns what makes a test binary run the benchmarks of these figures and no
@@ -22,8 +31,7 @@ func split(figure string) (benchmark, unit string) {
 func pattern(figures []string) string {
 	var alternatives []string
 	for _, f := range figures {
-		benchmark, _ := split(f)
-		first, rest, _ := strings.Cut(benchmark, "/")
+		first, rest, _ := strings.Cut(split(f).benchmark, "/")
 		alternatives = append(alternatives, "^Benchmark"+first+"/^"+strings.ReplaceAll(rest, "/", "$/^")+"$")
 	}
 	slices.Sort(alternatives)
@@ -34,15 +42,15 @@ func pattern(figures []string) string {
 // "BenchmarkPoolWork/map/W=2-8  100  12.5 ns/op  3 allocs/op"; the -8 is left out where
 // GOMAXPROCS is 1.
 func find(output, figure string) (float64, error) {
-	benchmark, unit := split(figure)
-	first, rest, _ := strings.Cut(benchmark, "/")
-	name := regexp.MustCompile(`^Benchmark` + first + `\w*/` + rest + `(-\d+)?$`)
-	for line := range strings.Lines(output) {
-		fields := strings.Fields(line)
-		if len(fields) < 4 || !name.MatchString(fields[0]) {
+	n := split(figure)
+	first, rest, _ := strings.Cut(n.benchmark, "/")
+	line := regexp.MustCompile(`^Benchmark` + first + `\w*/` + rest + `(-\d+)?$`)
+	for text := range strings.Lines(output) {
+		fields := strings.Fields(text)
+		if len(fields) < 4 || !line.MatchString(fields[0]) {
 			continue
 		}
-		if i := slices.Index(fields, unit); i > 0 {
+		if i := slices.Index(fields, n.unit); i > 0 {
 			return strconv.ParseFloat(fields[i-1], 64)
 		}
 	}
