@@ -25,7 +25,8 @@ func (v verdict) tables(bool) []table {
 }
 
 func newCheck(sh *shell) *cobra.Command {
-	return &cobra.Command{
+	var of *target
+	cmd := &cobra.Command{
 		Use:   "check [POOL]",
 		Short: "Is its memory sound? All that must hold in it, whatever the pool does",
 		Long: `Look for what must not be in a pool's memory: what no honest worker writes. The pool itself looks for what would harm it, and gets new memory
@@ -33,11 +34,9 @@ then. Something that is wrong points to unsafe or C code in what its workers run
 
 ` + exitHelp,
 		Example: `  shmctl check && echo sound
-  shmctl check ./demo.image`,
-		Args:              ofPool,
-		ValidArgsFunction: completePools,
+  shmctl check --file demo.image`,
 		RunE: runs(func(_ context.Context, args []string) error {
-			s, err := sh.pick(args)
+			s, err := of.open(args)
 			if err != nil {
 				return err
 			}
@@ -56,4 +55,6 @@ then. Something that is wrong points to unsafe or C code in what its workers run
 			return nil
 		}),
 	}
+	of = sh.target(cmd)
+	return cmd
 }

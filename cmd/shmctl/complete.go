@@ -6,9 +6,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// ofPool are the arguments of commands about one pool.
-var ofPool = cobra.MaximumNArgs(1)
-
 func completePools(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	all, err := lookAround()
 	if err != nil || len(args) > 0 {

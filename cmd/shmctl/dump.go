@@ -50,22 +50,22 @@ type eventLine struct {
 }
 
 func newDump(sh *shell) *cobra.Command {
+	var of *target
 	file := ""
 	cmd := &cobra.Command{
 		Use:   "dump [POOL]",
 		Short: "Everything at once, to read later or to send to somebody",
 		Long: `Show all that can be known of a pool: what stat, ps, hist, errors and check show, and its last events.
 
-With --to it writes an image instead, which every command takes in place of a pool: by its path, which begins with / or a dot. An image has no arguments,
-results or blocks. Files that Options.CrashDir has had written are such images too.
+With --to it writes an image instead, which stat, ps, hist, errors, check, trace and dump itself read with --file. An image has no arguments, results or
+blocks. The files that Options.CrashDir has a pool write when a worker dies are such images too, with the worker's end and its traceback.
 
 ` + exitHelp,
 		Example: `  shmctl dump -o json > demo.json
-  shmctl dump demo --to demo.image && shmctl ps ./demo.image`,
-		Args:              ofPool,
-		ValidArgsFunction: completePools,
+  shmctl dump demo --to demo.image && shmctl ps --file demo.image
+  shmctl dump --file demo-4711-4802.crash`,
 		RunE: runs(func(ctx context.Context, args []string) error {
-			s, err := sh.pick(args)
+			s, err := of.open(args)
 			if err != nil {
 				return err
 			}
@@ -82,6 +82,7 @@ results or blocks. Files that Options.CrashDir has had written are such images t
 	}
 	cmd.Flags().StringVar(&file, "to", "", "write an image to this file; -: standard output")
 	_ = cmd.MarkFlagFilename("to")
+	of = sh.target(cmd)
 	return cmd
 }
 

@@ -28,7 +28,8 @@ type fault struct {
 }
 
 func newErrors(sh *shell) *cobra.Command {
-	return &cobra.Command{
+	var of *target
+	cmd := &cobra.Command{
 		Use:   "errors [POOL]",
 		Short: "What went wrong, how often, and when?",
 		Long: `List the errors that tasks of a pool have had, each text of each function once, the last to happen first. The text is the first 200 bytes or so.
@@ -36,10 +37,8 @@ func newErrors(sh *shell) *cobra.Command {
 ` + exitHelp,
 		Example: `  shmctl errors
   shmctl errors demo -o json | jq '.errors[] | select(.count > 10)'`,
-		Args:              ofPool,
-		ValidArgsFunction: completePools,
 		RunE: runs(func(_ context.Context, args []string) error {
-			s, err := sh.pick(args)
+			s, err := of.open(args)
 			if err != nil {
 				return err
 			}
@@ -57,6 +56,8 @@ func newErrors(sh *shell) *cobra.Command {
 			return nil
 		}),
 	}
+	of = sh.target(cmd)
+	return cmd
 }
 
 func faultsOf(snap *pool.Snapshot) faults {

@@ -44,6 +44,7 @@ type bucket struct {
 }
 
 func newHist(sh *shell) *cobra.Command {
+	var of *target
 	length, function := time.Duration(0), ""
 	cmd := &cobra.Command{
 		Use:   "hist [POOL]",
@@ -56,10 +57,8 @@ bound of a bucket, off by a half at most.
 		Example: `  shmctl hist
   shmctl hist demo --for 10s
   shmctl hist demo -f demo.hash     # bars`,
-		Args:              ofPool,
-		ValidArgsFunction: completePools,
 		RunE: runs(func(ctx context.Context, args []string) error {
-			s, err := sh.pick(args)
+			s, err := of.open(args)
 			if err != nil {
 				return err
 			}
@@ -69,6 +68,7 @@ bound of a bucket, off by a half at most.
 	}
 	cmd.Flags().DurationVar(&length, "for", 0, "only what happens in so much time from now on, like 5s")
 	cmd.Flags().StringVarP(&function, "function", "f", "", "this function alone, with bars")
+	of = sh.target(cmd)
 	return cmd
 }
 

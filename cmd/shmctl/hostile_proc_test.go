@@ -64,7 +64,7 @@ func endure(t *testing.T, file string, args []string) bool {
 	defer cancel()
 	var out, notes bytes.Buffer
 	root := newRoot(&shell{out: &out, notes: &notes})
-	root.SetArgs(append(args, file))
+	root.SetArgs(append(args, "--file", file))
 	err := root.ExecuteContext(ctx)
 	require.NoError(t, ctx.Err(), "%v has not ended: %v", args, err)
 	if err != nil {

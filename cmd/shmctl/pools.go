@@ -172,9 +172,6 @@ func (sh *shell) pick(args []string) (*site, error) {
 	if len(args) > 0 {
 		what = args[0]
 	}
-	if strings.HasPrefix(what, "/") || strings.HasPrefix(what, ".") {
-		return pickFile(what)
-	}
 	all, err := lookAround()
 	if err != nil {
 		return nil, err
@@ -207,19 +204,6 @@ func (sh *shell) pick(args []string) (*site, error) {
 
 // isOld reports whether the pool has other memory by now.
 func (s *site) isOld() bool { return s.first != nil && s.first.State == pool.PoolMoved }
-
-// pickFile returns the pool of which an image was written to a file.
-func pickFile(path string) (*site, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	s := &site{kind: layout.KindPool}
-	if s.observe(f); s.err != nil {
-		return nil, fmt.Errorf("%s: %w", path, s.err)
-	}
-	return s, nil
-}
 
 func noPool(what string) error {
 	if what == "" {

@@ -58,7 +58,8 @@ type taskLine struct {
 }
 
 func newPs(sh *shell) *cobra.Command {
-	return &cobra.Command{
+	var of *target
+	cmd := &cobra.Command{
 		Use:   "ps [POOL]",
 		Short: "Who is busy with what, and since when? Workers and their tasks",
 		Long: `List the workers of a pool: what each is doing, and for how long; what it has done since it was started; how often the workers in its place have
@@ -72,10 +73,8 @@ While it serves, a worker is running a task, hungry (its task waits for memory),
 		Example: `  shmctl ps
   shmctl ps demo -o wide
   shmctl ps demo -o json | jq '.workers[] | select(.task.for_ns > 1e9)'`,
-		Args:              ofPool,
-		ValidArgsFunction: completePools,
 		RunE: runs(func(_ context.Context, args []string) error {
-			s, err := sh.pick(args)
+			s, err := of.open(args)
 			if err != nil {
 				return err
 			}
@@ -83,6 +82,8 @@ While it serves, a worker is running a task, hungry (its task waits for memory),
 			return sh.show(rosterOf(s, s.first))
 		}),
 	}
+	of = sh.target(cmd)
+	return cmd
 }
 
 func rosterOf(s *site, snap *pool.Snapshot) roster {

@@ -34,7 +34,7 @@ It finds them through /proc, reads what they say of themselves in their memory, 
 own user, and as root those of all users.
 
 POOL is a pool's name, or the pid of the program that has it or of one of its workers, or PID/FD if that is not enough; it can be left out where
-there is one pool alone. A path that begins with / or a dot is an image: see dump.
+there is one pool alone. Instead of one, most commands take --file FILE: an image that dump --to or Options.CrashDir has left.
 
 ` + exitHelp,
 		Example: `  shmctl ls                    # what is there?

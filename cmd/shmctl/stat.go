@@ -104,6 +104,7 @@ type interval struct {
 }
 
 func newStat(sh *shell) *cobra.Command {
+	var of *target
 	every, lines := time.Duration(0), 0
 	cmd := &cobra.Command{
 		Use:   "stat [POOL]",
@@ -115,11 +116,9 @@ interval, with what happened in it.
 		Example: `  shmctl stat
   shmctl stat demo -i 1s
   shmctl stat demo -i 100ms -n 10 -o json
-  shmctl stat ./demo.image     # what dump --to has written`,
-		Args:              ofPool,
-		ValidArgsFunction: completePools,
+  shmctl stat --file demo.image`,
 		RunE: runs(func(ctx context.Context, args []string) error {
-			s, err := sh.pick(args)
+			s, err := of.open(args)
 			if err != nil {
 				return err
 			}
@@ -132,6 +131,7 @@ interval, with what happened in it.
 	}
 	cmd.Flags().DurationVarP(&every, "interval", "i", 0, "show a line for each interval, like 1s")
 	cmd.Flags().IntVarP(&lines, "lines", "n", 0, "end after so many; 0: with Ctrl-C")
+	of = sh.target(cmd)
 	return cmd
 }
 

@@ -12,6 +12,7 @@ import (
 )
 
 func newTrace(sh *shell) *cobra.Command {
+	var of *target
 	file, length := "", time.Duration(0)
 	cmd := &cobra.Command{
 		Use:   "trace [POOL] -o FILE",
@@ -26,25 +27,25 @@ If the pool ends meanwhile, the trace is written all the same.
 
 ` + exitHelp,
 		Example: `  shmctl trace -o trace.json
-  shmctl trace demo --for 5s -o trace.json`,
-		Args:              ofPool,
-		ValidArgsFunction: completePools,
+  shmctl trace demo --for 5s -o trace.json
+  shmctl trace --file demo-4711-4802.crash -o trace.json`,
 		RunE: runs(func(ctx context.Context, args []string) error {
 			if file == "" {
 				return &exit{exitUsage, errors.New("where to? Say -o FILE, or -o - for the standard output")}
 			}
-			return sh.trace(ctx, args, length, file)
+			return sh.trace(ctx, of, args, length, file)
 		}),
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "the file to write; -: standard output")
 	cmd.Flags().DurationVar(&length, "for", 0, "go on for so long, like 5s")
 	_ = cmd.MarkFlagFilename("output", "json")
+	of = sh.target(cmd)
 	return cmd
 }
 
-func (sh *shell) trace(ctx context.Context, args []string, length time.Duration, file string) error {
+func (sh *shell) trace(ctx context.Context, of *target, args []string, length time.Duration, file string) error {
 	sh.format = "table" // the flag's name is another's here
-	s, err := sh.pick(args)
+	s, err := of.open(args)
 	if err != nil {
 		return err
 	}
