@@ -5,21 +5,34 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/shmkit/shmkit/internal/owner"
 	"github.com/shmkit/shmkit/internal/sys"
 	"github.com/shmkit/shmkit/internal/telemetry"
 )
 
-// A Death is how a worker has ended.
+// A Death is how a worker has ended that should have gone on, and what it was doing.
 type Death struct {
 	Place       int
 	Incarnation uint32
 	Pid         int
+	At          time.Time
 	Reason      string // as in [WorkerSnapshot].Ends
-	ExitCode    int    // -1 if a signal ended it
-	Signal      string
-	Traceback   string // what the Go runtime has said, if it has
+	Text        string // how it ended, in a line, or its beginning
+
+	Task     uint64    // that it ran, as in events; 0: none
+	Function string    // the task's
+	Began    time.Time // the task, not earlier
+
+	// In a [Snapshot]: the last events of the worker, the oldest first. In an image they are where all events are.
+	Last []Event `json:",omitempty"`
+
+	// In an image.
+
+	ExitCode  int // -1 if a signal ended it
+	Signal    string
+	Traceback string // what the Go runtime has said, if it has
 }
 
 // mostCrashFiles bounds how many a pool leaves: its workers may die again and again.
@@ -34,14 +47,12 @@ type crashReport struct {
 
 // reportCrash copies what will be in the crash file of m's worker, which has died and left things as they are; nil if there is to be none. The
 // caller holds mu.
-func (p *Pool) reportCrash(m *member, died *WorkerDiedError) *crashReport {
-	if p.opts.CrashDir == "" || p.crashes == mostCrashFiles || m.limbo || p.ending() || p.moving != nil ||
-		bootStatus(p.mem.workers[m.index].status.Load()) == retired { // pairs with the store in worker.retire
+func (p *Pool) reportCrash(m *member, d *demise, died *WorkerDiedError) *crashReport {
+	if p.opts.CrashDir == "" || p.crashes == mostCrashFiles || m.limbo || d == nil {
 		return nil
 	}
 	p.crashes++
-	r := &crashReport{note: imageNote{Taken: sys.Nanotime(), Death: &Death{Place: m.index, Incarnation: m.incarnation, Pid: died.Pid,
-		ExitCode: died.ExitCode, Signal: died.Signal, Traceback: died.Traceback}}}
+	r := &crashReport{note: imageNote{Taken: sys.Nanotime(), Death: d.death(died)}}
 	if id, err := owner.Self(); err == nil {
 		r.note.Living = append(r.note.Living, id)
 	}

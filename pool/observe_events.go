@@ -87,17 +87,18 @@ func (p *Player) Next() (events []Event, missed uint64, err error) {
 		return nil, 0, fmt.Errorf("play events: %w", err)
 	}
 	for i := range all {
-		events = append(events, p.event(&all[i]))
+		events = append(events, p.o.event(&all[i], p.shift))
 	}
 	return events, missed, nil
 }
 
-func (p *Player) event(e *telemetry.Event) Event {
-	out := Event{Kind: EventKind(e.Kind.String()), Begin: time.Unix(0, e.At-e.For+p.shift), End: time.Unix(0, e.At+p.shift),
+// event is e, with shift from the monotonic clock to the time since 1970.
+func (o *Observer) event(e *telemetry.Event, shift int64) Event {
+	out := Event{Kind: EventKind(e.Kind.String()), Begin: time.Unix(0, e.At-e.For+shift), End: time.Unix(0, e.At+shift),
 		Wait: time.Duration(e.Wait), Task: e.Task, Worker: e.Worker, N: e.N, Untold: e.Untold}
 	switch e.Kind {
 	case telemetry.Ran, telemetry.Erred, telemetry.Journey:
-		out.Function = p.o.function(e.Func)
+		out.Function = o.function(e.Func)
 	case telemetry.Died:
 		out.Reason = telemetry.End(e.N).String()
 	}

@@ -26,7 +26,7 @@ type glance struct {
 // Snapshot looks at everything once. It fails only if the memory cannot be read.
 func (o *Observer) Snapshot() (*Snapshot, error) {
 	l := &glance{o: o, s: new(Snapshot), runs: map[uint32]int{}}
-	for _, part := range []func() error{l.board, l.workers, l.slots, l.functions, l.memory} {
+	for _, part := range []func() error{l.board, l.deaths, l.workers, l.slots, l.functions, l.memory} {
 		if err := part(); err != nil {
 			return nil, fmt.Errorf("observe pool: %w", err)
 		}

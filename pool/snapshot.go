@@ -23,7 +23,8 @@ type Snapshot struct {
 	Functions []FunctionTimes  // as they were registered
 	Memory    MemorySnapshot
 	Faults    []Fault
-	Untold    uint64 // errors for which Faults has no room
+	Untold    uint64  // errors for which Faults has no room
+	Deaths    []Death // the last of workers that should have gone on, the oldest first
 }
 
 // A PoolState says what has become of a pool.

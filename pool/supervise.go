@@ -237,7 +237,8 @@ func (p *Pool) exited(m *member, proc *process.Process) (incarnation uint32, min
 	if p.phase == gone || p.members[m.index] != m { // it died in the memory that it was killed for
 		return 0, false
 	}
-	crash := p.reportCrash(m, died)
+	last := p.demise(m, died)
+	crash := p.reportCrash(m, last, died)
 	p.reap()
 	if p.moving == nil {
 		p.inherit(m, died)
@@ -252,7 +253,9 @@ func (p *Pool) exited(m *member, proc *process.Process) (incarnation uint32, min
 		p.wakeAll()
 	}
 	incarnation = m.incarnation
-	p.leaveReport(crash, p.standUp(m))
+	why := p.standUp(m)
+	p.tellDemise(last, why)
+	p.leaveReport(crash, why)
 	p.vacate(m)
 	return incarnation, true
 }

@@ -48,6 +48,7 @@ type telling struct {
 	wall    int64 // nanoseconds from the monotonic clock to the time since 1970
 	born    int64 // when the pool was made, by the monotonic clock
 	faults  telemetry.FaultLog
+	deaths  telemetry.DeathLog
 	events  telemetry.Recorder
 	sampler sampler
 	stamped int64  // when the last stamp was made
@@ -69,6 +70,7 @@ func (p *Pool) showIn(m *memory) {
 	p.telling.events = m.told.Record()
 	p.tallies.ShowOn(b)
 	p.telling.faults.ShowIn(m.told.Faults)
+	p.telling.deaths.ShowIn(m.told.Deaths)
 }
 
 // showNowhere has the pool, whose memory goes away, keep to itself what there is still to tell.
@@ -76,6 +78,7 @@ func (p *Pool) showNowhere() {
 	p.mem.told.Board.Leave(telemetry.Closed)
 	p.tallies.ShowOn(new(telemetry.Board))
 	p.telling.faults.ShowIn(new(telemetry.Faults))
+	p.telling.deaths.ShowIn(new(telemetry.Obituaries))
 	p.telling.events = telemetry.Recorder{}
 }
 

@@ -325,7 +325,10 @@ func TestCrashFile(t *testing.T) {
 	o := one()
 	d := o.Death()
 	require.NotNil(t, d)
-	assert.Equal(t, Death{Place: d.Place, Incarnation: d.Incarnation, Pid: died.Pid, Reason: "crashed", ExitCode: 2, Traceback: died.Traceback}, *d)
+	assert.False(t, d.At.Before(d.Began))
+	assert.NotZero(t, d.Task)
+	assert.Equal(t, Death{Place: d.Place, Incarnation: d.Incarnation, Pid: died.Pid, At: d.At, Reason: "crashed", Text: d.Text, ExitCode: 2, Traceback: died.Traceback,
+		Task: d.Task, Function: die.Name(), Began: d.Began}, *d)
 	assert.Contains(t, d.Traceback, "in a goroutine of its own")
 	s := snapshot(t, o)
 	assert.Equal(t, "fragile", s.Name)
@@ -344,6 +347,7 @@ func TestCrashFile(t *testing.T) {
 	require.NoError(t, syscall.Kill(p.Workers()[0].Pid, syscall.SIGKILL))
 	o = one()
 	assert.Equal(t, "killed", o.Death().Signal)
+	assert.Zero(t, o.Death().Task, "it was idle")
 	assert.Equal(t, -1, o.Death().ExitCode)
 	require.NoError(t, p.Resize(1)) // which is no crash
 	eventually(t, "one has left", func() bool { return len(p.Workers()) == 1 })

@@ -25,16 +25,6 @@ type everything struct {
 	Events     []eventLine `json:"events"` // of all parties, as they ended
 }
 
-type deathLine struct {
-	Place       int    `json:"place"`
-	Incarnation uint32 `json:"incarnation"`
-	Pid         int    `json:"pid"`
-	Reason      string `json:"reason"`
-	ExitCode    int    `json:"exit_code"`
-	Signal      string `json:"signal,omitempty"`
-	Traceback   string `json:"traceback,omitempty"`
-}
-
 type eventLine struct {
 	End      time.Time     `json:"end"`
 	Place    int           `json:"place"` // of the worker; -1 for the parent
@@ -95,7 +85,9 @@ func everythingOf(ctx context.Context, s *site) (*everything, error) {
 	}
 	all.Broken = append([]string{}, broken...)
 	if d := s.observer.Death(); d != nil {
-		all.Death = (*deathLine)(d)
+		line := deathOf(d)
+		line.ExitCode, line.Signal, line.Traceback = &d.ExitCode, d.Signal, d.Traceback
+		all.Death = &line
 	}
 	r, err := s.record(ctx, 0)
 	if codeOf(err) == exitFailed {
@@ -111,14 +103,18 @@ func everythingOf(ctx context.Context, s *site) (*everything, error) {
 }
 
 func (all *everything) add(place int, events []pool.Event) {
-	for _, e := range events {
-		l := eventLine{End: e.End, Place: place, Kind: string(e.Kind), For: e.End.Sub(e.Begin), Wait: e.Wait, Function: e.Function,
-			Worker: e.Worker, N: e.N, Reason: e.Reason, Untold: e.Untold}
-		if e.Task != 0 {
-			l.Task = taskID(e.Task)
-		}
-		all.Events = append(all.Events, l)
+	for i := range events {
+		all.Events = append(all.Events, lineOfEvent(place, &events[i]))
 	}
+}
+
+func lineOfEvent(place int, e *pool.Event) eventLine {
+	l := eventLine{End: e.End, Place: place, Kind: string(e.Kind), For: e.End.Sub(e.Begin), Wait: e.Wait, Function: e.Function,
+		Worker: e.Worker, N: e.N, Reason: e.Reason, Untold: e.Untold}
+	if e.Task != 0 {
+		l.Task = taskID(e.Task)
+	}
+	return l
 }
 
 func (all *everything) tables(wide bool) []table {
@@ -138,7 +134,10 @@ func (all *everything) tables(wide bool) []table {
 
 func (d *deathLine) table() table {
 	t := table{title: "DEATH"}
-	t.addMarked(bad, fmt.Sprintf("worker %d (process %d): %s", d.Place, d.Pid, howEnded((*pool.Death)(d))))
+	t.addMarked(bad, fmt.Sprintf("worker %d (process %d): %s: %s", d.Place, d.Pid, strings.ReplaceAll(d.Reason, "_", " "), d.Text))
+	if d.Task != nil {
+		t.add(fmt.Sprintf("  it ran %s, task %s, for at most %s", d.Task.Function, d.Task.ID, timeOf(d.Task.For)))
+	}
 	for line := range strings.Lines(d.Traceback) {
 		t.add("  " + strings.ReplaceAll(strings.TrimRight(line, "\n"), "\t", "    "))
 	}
@@ -152,7 +151,13 @@ func (all *everything) lastEvents(wide bool) table {
 	if !wide && len(events) > most {
 		events = events[len(events)-most:]
 	}
-	t := table{title: fmt.Sprintf("LAST %d OF %d EVENTS", len(events), len(all.Events)), header: []string{"TIME", "WHO", "WHAT", "FUNCTION", "FOR", "WAITED", "TASK"}}
+	t := eventTable(events)
+	t.title = fmt.Sprintf("LAST %d OF %d EVENTS", len(events), len(all.Events))
+	return t
+}
+
+func eventTable(events []eventLine) table {
+	t := table{header: []string{"TIME", "WHO", "WHAT", "FUNCTION", "FOR", "WAITED", "TASK"}}
 	for _, e := range events {
 		who, wait := "parent", "-"
 		if e.Place >= 0 {

@@ -16,6 +16,8 @@ type faults struct {
 	Errors []fault `json:"errors"`
 	Others uint64  `json:"others"` // for which there was no room
 
+	Deaths []deathLine `json:"deaths"`
+
 	now time.Time
 }
 
@@ -31,8 +33,11 @@ func newErrors(sh *shell) *cobra.Command {
 	var of *target
 	cmd := &cobra.Command{
 		Use:   "errors [POOL]",
-		Short: "What went wrong, how often, and when?",
+		Short: "What went wrong, how often, and when? Errors of tasks, and deaths of workers",
 		Long: `List the errors that tasks of a pool have had, each text of each function once, the last to happen first. The text is the first 200 bytes or so.
+
+Below are the last 16 deaths of workers that should have gone on: which task each ran, for how long, and of the last death what the worker did before; of
+all, with -o wide.
 
 ` + exitHelp,
 		Example: `  shmctl errors
@@ -61,7 +66,7 @@ func newErrors(sh *shell) *cobra.Command {
 }
 
 func faultsOf(snap *pool.Snapshot) faults {
-	f := faults{Pool: snap.Name, Errors: []fault{}, Others: snap.Untold, now: snap.Taken}
+	f := faults{Pool: snap.Name, Errors: []fault{}, Others: snap.Untold, Deaths: deathsOf(snap), now: snap.Taken}
 	for _, e := range snap.Faults {
 		f.Errors = append(f.Errors, fault{e.Count, e.First, e.Last, e.Function, e.Text})
 	}
@@ -78,5 +83,5 @@ func (f faults) tables(wide bool) []table {
 		}
 		t.add(countOf(e.Count), first, last, e.Function, e.Text)
 	}
-	return []table{t}
+	return append([]table{t}, deathTables(f.Deaths, f.now, wide)...)
 }

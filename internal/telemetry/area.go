@@ -11,18 +11,19 @@ import (
 type Common struct {
 	Board  *Board
 	Faults *Faults
+	Deaths *Obituaries
 	Desks  []Desk
 	events []byte
 }
 
 // CommonSize is how many bytes that is with so many workers.
 func CommonSize(workers int) int64 {
-	return boardBytes + faultsBytes + int64(workers)*deskBytes + ring.BroadcastSize(parentEvents, eventBytes)
+	return boardBytes + faultsBytes + deathsBytes + int64(workers)*deskBytes + ring.BroadcastSize(parentEvents, eventBytes)
 }
 
 // ParentEvents is where in it the parent's events lie, and how many bytes they take; WorkerEvents is the same in a worker's part.
 func ParentEvents(workers int) (off, n int64) {
-	return boardBytes + faultsBytes + int64(workers)*deskBytes, ring.BroadcastSize(parentEvents, eventBytes)
+	return boardBytes + faultsBytes + deathsBytes + int64(workers)*deskBytes, ring.BroadcastSize(parentEvents, eventBytes)
 }
 
 // WorkerEvents see ParentEvents.
@@ -38,10 +39,13 @@ func ViewCommon(mem []byte, workers int) (c Common, err error) {
 	if c.Faults, err = layout.At[Faults](mem, boardBytes); err != nil {
 		return c, err
 	}
-	if c.Desks, err = layout.Slice[Desk](mem, boardBytes+faultsBytes, workers); err != nil {
+	if c.Deaths, err = layout.At[Obituaries](mem, boardBytes+faultsBytes); err != nil {
 		return c, err
 	}
-	c.events = mem[boardBytes+faultsBytes+int64(workers)*deskBytes : CommonSize(workers)]
+	if c.Desks, err = layout.Slice[Desk](mem, boardBytes+faultsBytes+deathsBytes, workers); err != nil {
+		return c, err
+	}
+	c.events = mem[boardBytes+faultsBytes+deathsBytes+int64(workers)*deskBytes : CommonSize(workers)]
 	return c, nil
 }
 
