@@ -178,6 +178,14 @@ func readShape(mem []byte, kind layout.Kind) (s mpmcShape, err error) {
 	if err != nil {
 		return s, err
 	}
+	if s, err = shapeFrom(kind, p); err == nil && s.total != int64(len(mem)) {
+		err = fmt.Errorf("parameters %#x do not fit memory of %d bytes: %w", p, len(mem), layout.ErrParams)
+	}
+	return s, err
+}
+
+// shapeFrom is the reverse of params.
+func shapeFrom(kind layout.Kind, p [5]uint64) (s mpmcShape, err error) {
 	places, policy, joinable := p[2]&(1<<policyShift-1), p[2]>>policyShift&(1<<(joinableShift-policyShift)-1), p[2]>>joinableShift
 	if p[0] > maxSlots || p[1] > maxItem || places > maxPlaces || policy > uint64(Drop) || joinable > 1 || p[4] > maxArena {
 		return s, fmt.Errorf("parameters %#x: %w", p, layout.ErrParams)
@@ -185,9 +193,6 @@ func readShape(mem []byte, kind layout.Kind) (s mpmcShape, err error) {
 	s, err = shapeMPMC(kind, int(p[0]), int(p[1]), int(places), Policy(policy))
 	if err != nil {
 		return s, fmt.Errorf("%w: %w", err, layout.ErrParams)
-	}
-	if s.total != int64(len(mem)) {
-		return s, fmt.Errorf("parameters %#x do not fit memory of %d bytes: %w", p, len(mem), layout.ErrParams)
 	}
 	s.joinable, s.print, s.arena = joinable == 1, p[3], int64(p[4])
 	return s, nil

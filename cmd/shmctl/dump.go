@@ -15,14 +15,16 @@ import (
 
 // everything is what can be known of a pool.
 type everything struct {
-	Status     *status     `json:"status"`
-	Workers    roster      `json:"workers"`
-	Histograms histograms  `json:"histograms"`
-	Errors     faults      `json:"errors"`
-	Broken     []string    `json:"broken"`
-	Death      *deathLine  `json:"death,omitempty"` // of which the image was made
-	Missed     uint64      `json:"events_missed"`
-	Events     []eventLine `json:"events"` // of all parties, as they ended
+	Status     *status      `json:"status"`
+	Workers    roster       `json:"workers"`
+	Histograms histograms   `json:"histograms"`
+	Errors     faults       `json:"errors"`
+	Broken     []string     `json:"broken"`
+	Death      *deathLine   `json:"death,omitempty"` // of which the image was made
+	Slots      []slotLine   `json:"slots"`
+	Parts      []memoryPart `json:"memory"`
+	Missed     uint64       `json:"events_missed"`
+	Events     []eventLine  `json:"events"` // of all parties, as they ended
 }
 
 type eventLine struct {
@@ -43,9 +45,12 @@ func newDump(sh *shell) *cobra.Command {
 	var of *target
 	file := ""
 	cmd := &cobra.Command{
-		Use:   "dump [POOL]",
+		Use:   "dump [POOL|SEGMENT]",
 		Short: "Everything at once, to read later or to send to somebody",
-		Long: `Show all that can be known of a pool: what stat, ps, hist, errors and check show, and its last events.
+		Long: `Show all that can be known of a pool: what stat, ps, hist, errors and check show, its tasks as they lie in the memory, and its last events; with -o wide, the
+memory's parts and bytes, too.
+
+Of a SEGMENT, as check takes it, show each ring, queue, semaphore or lock: what it says, who has to do with it, and its first bytes; more of them with -o wide.
 
 With --to it writes an image instead, which stat, ps, hist, errors, check, trace and dump itself read with --file. An image has no arguments, results or
 blocks. The files that Options.CrashDir has a pool write when a worker dies are such images too, with the worker's end and its traceback.
@@ -53,11 +58,16 @@ blocks. The files that Options.CrashDir has a pool write when a worker dies are 
 ` + exitHelp,
 		Example: `  shmctl dump -o json > demo.json
   shmctl dump demo --to demo.image && shmctl ps --file demo.image
+  shmctl dump frames
   shmctl dump --file demo-4711-4802.crash`,
 		RunE: runs(func(ctx context.Context, args []string) error {
-			s, err := of.open(args)
+			s, seg, err := of.openAny(args)
 			if err != nil {
 				return err
+			}
+			if seg != nil {
+				defer seg.close()
+				return sh.dumpSegment(seg, file)
 			}
 			defer s.close()
 			if file != "" {
@@ -76,9 +86,21 @@ blocks. The files that Options.CrashDir has a pool write when a worker dies are 
 	return cmd
 }
 
+func (sh *shell) dumpSegment(seg *segment, file string) error {
+	if file != "" {
+		return &exit{exitUsage, fmt.Errorf("%q is no pool: --to writes images of pools", seg.name)}
+	}
+	d, err := seg.dump(sh.format == "wide")
+	if err != nil {
+		return err
+	}
+	return sh.show(d)
+}
+
 func everythingOf(ctx context.Context, s *site) (*everything, error) {
 	snap := s.first
-	all := &everything{Status: statusOf(s, snap), Workers: rosterOf(s, snap), Histograms: histogramsOf(snap), Errors: faultsOf(snap), Events: []eventLine{}}
+	all := &everything{Status: statusOf(s, snap), Workers: rosterOf(s, snap), Histograms: histogramsOf(snap), Errors: faultsOf(snap), Events: []eventLine{},
+		Slots: []slotLine{}}
 	broken, err := s.observer.Check()
 	if err != nil {
 		return nil, err
@@ -88,6 +110,9 @@ func everythingOf(ctx context.Context, s *site) (*everything, error) {
 		line := deathOf(d)
 		line.ExitCode, line.Signal, line.Traceback = &d.ExitCode, d.Signal, d.Traceback
 		all.Death = &line
+	}
+	if err := all.addMemory(s.observer); err != nil {
+		return nil, err
 	}
 	r, err := s.record(ctx, 0)
 	if codeOf(err) == exitFailed {
@@ -129,7 +154,7 @@ func (all *everything) tables(wide bool) []table {
 		}
 		tables = append(tables, t)
 	}
-	return append(tables, all.lastEvents(wide))
+	return append(append(tables, all.memoryTables(wide)...), all.lastEvents(wide))
 }
 
 func (d *deathLine) table() table {

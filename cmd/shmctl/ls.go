@@ -46,7 +46,8 @@ type listedMemory struct {
 	Kind string          `json:"kind"`
 	Name string          `json:"name"`
 	Size int64           `json:"size_bytes"`
-	Held bool            `json:"held"` // by a program of shmkit's, if it is a named segment
+	Has  []string        `json:"structures"` // their kinds
+	Held bool            `json:"held"`       // by a program of shmkit's, if it is a named segment
 	Used []listedProcess `json:"processes"`
 
 	users []inspect.Use
@@ -85,7 +86,7 @@ func (sh *shell) list() error {
 		if s.isPool() {
 			l.Pools = append(l.Pools, sh.listPool(s))
 		} else {
-			l.Memory = append(l.Memory, memoryOf(s.kind.String(), s.Memory, true))
+			l.Memory = append(l.Memory, s.listMemory())
 		}
 	}
 	if err := l.addNamed(all.Census); err != nil {
@@ -140,8 +141,18 @@ func (sh *shell) listPool(s *site) listedPool {
 // ended returns how many tasks have ended, in any way.
 func ended(c pool.Counters) uint64 { return c.Succeeded + c.Failed + c.Cancelled }
 
+// listMemory lists what is no pool's.
+func (s *site) listMemory() listedMemory {
+	m := memoryOf("memory", s.Memory, true)
+	if f, err := s.Open(); err == nil {
+		defer f.Close()
+		m.Has = kindsIn(f, s.Size)
+	}
+	return m
+}
+
 func memoryOf(kind string, m inspect.Memory, held bool) listedMemory {
-	out := listedMemory{Kind: kind, Name: m.Name, Size: m.Size, Held: held, Used: []listedProcess{}, users: m.Uses}
+	out := listedMemory{Kind: kind, Name: m.Name, Size: m.Size, Held: held, Has: []string{}, Used: []listedProcess{}, users: m.Uses}
 	for _, u := range m.Uses {
 		out.Used = append(out.Used, listedProcess{Pid: u.Pid, Program: u.Command})
 	}
@@ -156,7 +167,12 @@ func (l *listing) addNamed(census *inspect.Census) error {
 	census.LookAtMappings()
 	for _, s := range named {
 		m := inspect.Memory{Name: s.Name, Size: s.Size, Uses: census.UsersOf(shmFolder + s.Name)}
-		l.Memory = append(l.Memory, memoryOf("named segment", m, s.Held))
+		listed := memoryOf("named segment", m, s.Held)
+		if seg, err := openSegment(shmFolder+s.Name, s.Name); err == nil {
+			listed.Has = kindsIn(seg.f, seg.size)
+			seg.close()
+		}
+		l.Memory = append(l.Memory, listed)
 	}
 	return nil
 }
@@ -209,7 +225,7 @@ func (l listing) pools(wide bool) table {
 }
 
 func (l listing) memory() table {
-	t := table{header: []string{"KIND", "NAME", "SIZE", "USED BY"}}
+	t := table{header: []string{"KIND", "NAME", "SIZE", "HOLDS", "USED BY"}}
 	for _, m := range l.Memory {
 		users, looks := usersOf(m.users), plain
 		switch {
@@ -219,7 +235,7 @@ func (l listing) memory() table {
 		default:
 			users, looks = "nobody", doubtful
 		}
-		t.addMarked(looks, m.Kind, strings.TrimSpace(m.Name), bytesOf(m.Size), users)
+		t.addMarked(looks, m.Kind, strings.TrimSpace(m.Name), bytesOf(m.Size), dash(someOf(m.Has)), users)
 	}
 	return t
 }

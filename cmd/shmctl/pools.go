@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -37,7 +38,9 @@ func lookAround() (*survey, error) {
 	}
 	s := &survey{Census: census}
 	for _, m := range census.Anonymous {
-		s.sites = append(s.sites, visit(m))
+		if one := visit(m); !errors.Is(one.err, fs.ErrNotExist) { // gone meanwhile
+			s.sites = append(s.sites, one)
+		}
 	}
 	return s, nil
 }
@@ -168,17 +171,26 @@ func (s *site) isPool() bool { return s.kind == layout.KindPool || s.err != nil 
 
 // pick returns the pool that args name, or the only one there is. The caller closes it.
 func (sh *shell) pick(args []string) (*site, error) {
+	s, census, err := find(args, (*site).isPool)
+	if err != nil && codeOf(err) == exitWrong {
+		sh.noteBlind(census)
+	}
+	return s, err
+}
+
+// find returns the site, of those that are wanted, that args name, or the only one there is. The caller closes it.
+func find(args []string, wanted func(*site) bool) (*site, *inspect.Census, error) {
 	what := ""
 	if len(args) > 0 {
 		what = args[0]
 	}
 	all, err := lookAround()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var fit []*site
 	for _, s := range all.sites {
-		if s.isPool() && (what == "" && !s.isOld() || s.called(what)) {
+		if wanted(s) && (what == "" && !s.isOld() || s.called(what)) {
 			fit = append(fit, s)
 		}
 	}
@@ -192,14 +204,13 @@ func (sh *shell) pick(args []string) (*site, error) {
 	}
 	switch {
 	case len(fit) == 0:
-		sh.noteBlind(all.Census)
-		return nil, noPool(what)
+		return nil, all.Census, noPool(what)
 	case len(fit) > 1:
-		return nil, ambiguous(fit)
+		return nil, all.Census, ambiguous(fit)
 	case fit[0].err != nil:
-		return nil, fit[0].err
+		return nil, all.Census, fit[0].err
 	}
-	return fit[0], nil
+	return fit[0], all.Census, nil
 }
 
 // isOld reports whether the pool has other memory by now.
@@ -217,5 +228,5 @@ func ambiguous(all []*site) error {
 	for _, s := range all {
 		names = append(names, fmt.Sprintf("%d/%d (%s)", s.pid(), s.fd(), s.name()))
 	}
-	return &exit{exitUsage, fmt.Errorf("which pool? There are %s", strings.Join(names, ", "))}
+	return &exit{exitUsage, fmt.Errorf("which one? There are %s", strings.Join(names, ", "))}
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/sys"
 )
 
 // A target is the pool that a command looks at: one that lives, as its argument names it, or an image in a file.
@@ -36,9 +38,30 @@ func (t *target) open(args []string) (*site, error) {
 	return pickFile(t.file)
 }
 
+// openAny is open for commands that look at other memory, too: what it returns is a pool, or a segment. The caller closes it.
+func (t *target) openAny(args []string) (*site, *segment, error) {
+	switch {
+	case t.file != "" && len(args) == 0:
+		return pickAnyFile(t.file)
+	case t.file != "" || len(args) == 0:
+		s, err := t.open(args)
+		return s, nil, err
+	}
+	s, census, err := find(args, (*site).isPool)
+	if err == nil || codeOf(err) != exitWrong {
+		return s, nil, err
+	}
+	seg, e := findSegment(args[0])
+	if seg != nil || e != nil {
+		return nil, seg, e
+	}
+	t.sh.noteBlind(census)
+	return nil, nil, err
+}
+
 // pickFile returns the pool of which an image was written to a file.
 func pickFile(path string) (*site, error) {
-	f, err := os.Open(path)
+	f, err := sys.OpenQuick(path)
 	if err != nil {
 		return nil, err
 	}
@@ -47,4 +70,14 @@ func pickFile(path string) (*site, error) {
 		return nil, fmt.Errorf("%s: %w", path, s.err)
 	}
 	return s, nil
+}
+
+// pickAnyFile returns what is in a file: a pool, an image of one, or a segment.
+func pickAnyFile(path string) (*site, *segment, error) {
+	s, err := pickFile(path)
+	if err == nil || !errors.Is(err, layout.ErrNotShmkit) && !errors.Is(err, layout.ErrKind) {
+		return s, nil, err
+	}
+	seg, err := openSegment(path, filepath.Base(path))
+	return nil, seg, err
 }
