@@ -24,6 +24,7 @@ var (
 		"internal/leak":    {"internal/sys"},
 		"internal/history": {"internal/sys", "internal/layout"},
 		"internal/inspect": {"internal/sys"},
+		"internal/exam":    {"internal/layout", "internal/owner", "shm"},
 
 		"internal/telemetry": {"internal/sys", "internal/layout", "ring"},
 

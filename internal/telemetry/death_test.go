@@ -2,8 +2,8 @@ package telemetry
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
-	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -11,8 +11,12 @@ import (
 )
 
 func TestDeathLayout(t *testing.T) {
-	require.EqualValues(t, 64, unsafe.Offsetof(death{}.text))
-	require.EqualValues(t, 256, unsafe.Offsetof(death{}.events))
+	offsets := map[string]uintptr{}
+	for f := range reflect.TypeFor[death]().Fields() {
+		offsets[f.Name] = f.Offset
+	}
+	require.EqualValues(t, 64, offsets["text"])
+	require.EqualValues(t, 256, offsets["events"])
 	require.EqualValues(t, 12288, deathsBytes)
 }
 
