@@ -44,7 +44,13 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": awaitFile, "until": until, "status": status0},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": awaitFile, "until": until, "status": status0, "golden": golden},
+		Condition: func(cond string) (bool, error) {
+			if cond == "namespaces" {
+				return hasNamespaces(), nil
+			}
+			return false, fmt.Errorf("no condition %q", cond)
+		},
 	})
 }
 

@@ -104,6 +104,9 @@ func (c *Census) descriptors(p Process) error {
 			continue
 		}
 		target, err := os.Readlink(filepath.Join(dir, e.Name()))
+		if errors.Is(err, fs.ErrPermission) { // root that may not trace may list them all the same
+			return err
+		}
 		if err != nil {
 			continue // closed meanwhile
 		}
