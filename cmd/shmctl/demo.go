@@ -14,7 +14,7 @@ import (
 )
 
 func newDemo(sh *shell) *cobra.Command {
-	workers, length := max(runtime.NumCPU(), 2), time.Duration(0)
+	workers, length, crashes := max(runtime.NumCPU(), 2), time.Duration(0), ""
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "A lively pool to look at",
@@ -29,17 +29,19 @@ kills its worker. It ends with Ctrl-C.`,
 				ctx, cancel = context.WithTimeout(ctx, length)
 				defer cancel()
 			}
-			return sh.demonstrate(ctx, workers)
+			return sh.demonstrate(ctx, workers, crashes)
 		}),
 	}
 	cmd.Flags().IntVar(&workers, "workers", workers, "how many workers")
 	cmd.Flags().DurationVar(&length, "for", 0, "how long; 0: until Ctrl-C")
+	cmd.Flags().StringVar(&crashes, "crash-dir", "", "leave a file there for each worker that dies, to be looked at with --file")
+	_ = cmd.MarkFlagDirname("crash-dir")
 	return cmd
 }
 
 // demonstrate runs the pool until ctx ends.
-func (sh *shell) demonstrate(ctx context.Context, workers int) error {
-	p, err := pool.New(pool.Options{Name: "demo", Workers: workers, Memory: 256 << 20, TaskTimeout: 2 * time.Second, Queue: 256})
+func (sh *shell) demonstrate(ctx context.Context, workers int, crashes string) error {
+	p, err := pool.New(pool.Options{Name: "demo", Workers: workers, Memory: 256 << 20, TaskTimeout: 2 * time.Second, Queue: 256, CrashDir: crashes})
 	if err != nil {
 		return err
 	}

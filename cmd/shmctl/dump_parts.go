@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/shmkit/shmkit/pool"
@@ -35,6 +36,7 @@ const (
 	hexPart   = 256
 	slotHex   = 32 // of a slot's 64 bytes: what follows are values
 	mostSlots = 1024
+	fewSlots  = 20 // in a table that is not wide
 )
 
 // hexed are the parts of which bytes are shown: in the others there are too many, or they are shown decoded.
@@ -68,8 +70,12 @@ func (all *everything) addMemory(o *pool.Observer) error {
 
 // memoryTables show the tasks as they lie in the memory and, if that is asked for, the memory's parts and their bytes.
 func (all *everything) memoryTables(wide bool) []table {
-	slots := table{title: "SLOTS THAT ARE NOT FREE", header: []string{"SLOT", "STATE", "TASK", "FUNCTION", "WORKER", "ARGUMENT", "RESULT", "ACCEPTED"}}
-	for _, s := range all.Slots {
+	slots := table{title: fmt.Sprintf("%s THAT ARE NOT FREE", strings.ToUpper(plural(len(all.Slots), "slot"))), header: []string{"SLOT", "STATE", "TASK", "FUNCTION", "WORKER", "ARGUMENT", "RESULT", "ACCEPTED"}}
+	shown := all.Slots
+	if !wide {
+		shown = shown[:min(len(shown), fewSlots)]
+	}
+	for _, s := range shown {
 		worker, result, accepted := "-", "-", "-"
 		if s.Worker != 0 {
 			worker = fmt.Sprint(s.Worker)
@@ -85,6 +91,9 @@ func (all *everything) memoryTables(wide bool) []table {
 			argument = plural(int(min(s.ArgBytes, 1<<31)), "item") + ", a chunk"
 		}
 		slots.add(fmt.Sprint(s.Slot), s.State, s.Task, s.Function, worker, argument, result, accepted)
+	}
+	if n := len(all.Slots) - len(shown); n > 0 {
+		slots.add(fmt.Sprintf("and %d more: -o wide", n))
 	}
 	var tables []table
 	if len(all.Slots) > 0 {

@@ -67,7 +67,7 @@ func (c *critic) ofDeath() {
 		return
 	}
 	if d := c.observer.Death(); d != nil {
-		c.say("see dump for its last events and its traceback", "This was written when worker %d (process %d) ended: %s.", d.Place, d.Pid, howEnded(d))
+		c.say("see dump for its last events and its traceback; of the other workers the file has no times and no events", "This was written when worker %d (process %d) ended: %s.", d.Place, d.Pid, howEnded(d))
 	}
 }
 

@@ -76,6 +76,13 @@ type memory struct {
 	Classes []sizeClass `json:"classes"`
 }
 
+func (m *memory) String() string {
+	if m.Size == 0 {
+		return "unknown: a crash file does not have it, or it was written over"
+	}
+	return fmt.Sprintf("%s of %s in %s; %s backed", bytesOf(m.Blocks), bytesOf(m.Size), plural(m.Count, "block"), bytesOf(m.Backed))
+}
+
 // sizeClass are the small blocks of one size.
 type sizeClass struct {
 	Size  int64 `json:"size_bytes"`
@@ -180,8 +187,7 @@ func (s *status) tables(wide bool) []table {
 	head.add("now", fmt.Sprintf("%d waiting, the oldest for %s; %d running, %d being stopped; %d ended and not fetched; room for %d",
 		t.Waiting, oldestOf(*t), t.Running, t.Stopping, t.Ended, t.Slots))
 	head.add("workers", fmt.Sprintf("%s; %s started, %s died", listOf(s.Workers.Doing), countOf(c.Started), countOf(c.Deaths)))
-	head.add("memory", fmt.Sprintf("%s of %s in %s; %s backed", bytesOf(m.Blocks), bytesOf(m.Size), plural(m.Count, "block"),
-		bytesOf(m.Backed)))
+	head.add("memory", m.String())
 	head.add("moved", fmt.Sprintf("%s of arguments, %s of results", bytesOf(int64(min(c.ArgumentBytes, 1<<62))), bytesOf(int64(min(c.ResultBytes, 1<<62)))))
 	if wide {
 		w := s.Workers
