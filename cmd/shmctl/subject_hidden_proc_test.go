@@ -4,15 +4,15 @@ package main
 
 import (
 	"os"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 func init() {
 	subjects["secret"] = func(name, ready string) error {
 		return withPool(name, ready, func(string) error {
-			if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-				return err
+			const setDumpable = 4
+			if _, _, errno := syscall.Syscall(syscall.SYS_PRCTL, setDumpable, 0, 0); errno != 0 {
+				return errno
 			}
 			if err := cpReady(ready); err != nil {
 				return err
