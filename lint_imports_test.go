@@ -109,6 +109,7 @@ var (
 		"semaphore":      "likewise; they stop those who wait or hold something, and let them go on",
 		"internal/owner": "they take the descriptors away that it needs",
 		"pool":           "they end workers as nobody but the kernel can: by any signal, at any time",
+		"cmd/shmctl":     "they hide a process from others of its user",
 	}
 	// systemCallPackages are for tests alone, and so no part of what internal/sys is for.
 	systemCallPackages = map[string]string{
