@@ -53,7 +53,6 @@ type telling struct {
 	sampler sampler
 	stamped int64  // when the last stamp was made
 	before  uint64 // how many tasks had been accepted then
-	untold  uint64 // tasks since the last event
 }
 
 // showIn has the pool tell in m from now on, which nobody else uses yet.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -155,37 +156,71 @@ func TestInspectWhileUsed(t *testing.T) {
 	o := MPMCOptions{Capacity: 10, ItemSize: 8, Participants: 4}
 	n, err := MPMCSize(o)
 	require.NoError(t, err)
-	seg, err := shm.New("inspected", n)
+	const each = 8 << 10
+	require.Less(t, n, int64(each))
+	seg, err := shm.New("inspected", 3*each)
 	require.NoError(t, err)
 	defer seg.Close()
-	require.NoError(t, InitMPMC(seg.Bytes()[:n], o))
-	m, err := AttachMPMC(seg.Bytes()[:n])
+	mpmc, spsc, cast := seg.Bytes()[:n], seg.Bytes()[each:][:SPSCSize(1024)], seg.Bytes()[2*each:][:BroadcastSize(8, 24)]
+	require.NoError(t, InitMPMC(mpmc, o))
+	m, err := AttachMPMC(mpmc)
 	require.NoError(t, err)
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
+	require.NoError(t, InitSPSC(spsc))
+	p, err := AttachProducer(spsc)
+	require.NoError(t, err)
+	c, err := AttachConsumer(spsc)
+	require.NoError(t, err)
+	require.NoError(t, InitBroadcast(cast, 8, 24))
+	w, err := AttachBroadcastWriter(cast)
+	require.NoError(t, err)
+	uses := []func(n int){
+		func(int) {
 			if r, ok, err := m.Reserve(3); err == nil && ok {
 				_ = m.Commit(r)
 			}
 			if r, ok, err := m.Take(2); err == nil && ok {
 				_ = m.Release(r)
 			}
-		}
-	}()
+		},
+		func(n int) {
+			if b, ok, err := p.Reserve(n % 200); err == nil && ok {
+				for i := range b {
+					b[i] = byte(n) // what payloads hold may look like a header
+				}
+				p.Commit()
+			}
+			if _, ok, err := c.Peek(); n%3 > 0 && err == nil && ok {
+				c.Release()
+			}
+		},
+		func(n int) { w.Write([]byte{byte(n)}) },
+	}
+	stop := make(chan struct{})
+	var users sync.WaitGroup
+	for _, use := range uses {
+		users.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+					use(n)
+				}
+			}
+		})
+	}
 	for range 300 {
-		rep, err := Inspect(seg.File(), 0, seg.Size())
-		if !assert.NoError(t, err) || !assert.Empty(t, rep.Broken) {
+		for i := range uses {
+			rep, err := Inspect(seg.File(), int64(i)*each, each)
+			assert.NoError(t, err)
+			assert.Empty(t, rep.Broken, rep.Kind)
+		}
+		if t.Failed() {
 			break
 		}
 	}
 	close(stop)
-	<-done
+	users.Wait()
 }
 
 // FuzzInspect: whatever is there, it returns. A patch is an offset in words and a word.

@@ -56,7 +56,6 @@ type inspection struct {
 	head  int // of the run or span that the units belong to
 	state blockState
 	rest  int // units of the span that are still to come
-	left  int64
 }
 
 // read returns n words at off in the arena, as they are at this moment.
