@@ -78,8 +78,8 @@ type Options struct {
 	Stderr *os.File
 
 	// CrashDir is a directory in which each death of a worker that should have gone on leaves a file NAME-PARENT-WORKER.crash, with the pids: what the
-	// worker was doing, its last events, its traceback, and how the pool stood. [Observe] opens it. It holds no arguments or results. A pool
-	// leaves a hundred at most, and removes none. Default: no files.
+	// worker was doing, its last events, its traceback, and how the pool stood. [Observe] opens it, and so does shmctl --file. It holds no arguments or
+	// results. A pool leaves a hundred at most, and removes none. Default: no files.
 	CrashDir string
 
 	// Limits bound what each worker, and what it starts, may use. Exceeding one fails the task or ends its worker, which is
