@@ -26,7 +26,8 @@ var (
 	nothings  = regexp.MustCompile(`  -(  |\n)`)
 	bytesIn   = regexp.MustCompile(`(?m)^ *([0-9a-f]{8}  .*\|.*\||\*)$`)
 	events    = regexp.MustCompile(`(?m)^#  worker #  .*$`)
-	starving  = regexp.MustCompile(`(?m)^\* The workers have waited for a processor.*\n.*\n`) // the machine's doing
+	crashes   = regexp.MustCompile(`# crashed`)                                                                      // whichever of the two it was
+	starving  = regexp.MustCompile(`(?m)^\* (The workers have waited for a processor|Worker # .* has run ).*\n.*\n`) // the machine's doing
 )
 
 // golden compares the standard output of the command before with a file: golden NAME, or golden NAME sorted for lines that may be in any order.
@@ -50,7 +51,7 @@ func shapeOf(text, name string, sorted bool) string {
 	for _, one := range []struct {
 		what *regexp.Regexp
 		by   string
-	}{{bytesIn, "BYTES"}, {hexIn, "#"}, {numbersIn, "#"}, {units, "#"}, {doings, "idle"}, {starving, ""}, {spaces, "  "}, {nothings, "  #$1"}, {nothings, "  #$1"}, {events, "EVENT"}} {
+	}{{bytesIn, "BYTES"}, {hexIn, "#"}, {numbersIn, "#"}, {units, "#"}, {doings, "idle"}, {starving, ""}, {spaces, "  "}, {nothings, "  #$1"}, {nothings, "  #$1"}, {crashes, "#"}, {events, "EVENT"}} {
 		text = one.what.ReplaceAllString(text, one.by)
 	}
 	lines := slices.Collect(strings.Lines(text))
