@@ -37,5 +37,11 @@ func (b bell) ring() {
 	}
 }
 
+// rouse wakes the parent if it sleeps, whatever the word says: who has changed it may have been stopped or killed before its system call.
+func (b bell) rouse() {
+	b.word.Store(0)
+	sys.FutexWake(b.word, 1)
+}
+
 // nap returns after d, or when the pool ends. Workers do not ring meanwhile.
 func (b bell) nap(d time.Duration) { sys.FutexWait(b.word, 0, d) }

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -189,7 +190,7 @@ func (p *Pool) failUndead(i uint32, m *member) {
 	}
 	died := &WorkerDiedError{Pid: m.pid(), ExitCode: -1, Signal: os.Kill.String(), Func: e.def.name, Earlier: e.deaths()}
 	died.cause = errUndead
-	if fate := e.fate(); fate != nil {
+	if fate := cmp.Or(e.fate(), m.fate()); fate != nil {
 		died.cause = fmt.Errorf("%w; %w", fate, errUndead)
 	}
 	p.failed(e.def, died)

@@ -72,7 +72,8 @@ type workerArea struct {
 	sweep     atomic.Uint32 // 1: give up spans without blocks before you sleep; cleared by the worker
 	leave     atomic.Uint32 // 1: end at the SIGTERM that follows
 	retire    atomic.Uint32 // 1: end after the task that runs
-	_         [layout.Line - 24]byte
+	inquiry   atomic.Uint64 // a telemetry.Request to be answered, passed on before cancelSeq is raised; 0, put by the worker: noted
+	_         [layout.Line - 32]byte
 
 	// Written by the worker; hungry and freed by the parent too.
 	status atomic.Uint32 // a bootStatus

@@ -84,7 +84,7 @@ type Pool struct {
 	watched      int    // promises and others for whom the reaper works
 	pace         pace   // of the ends of tasks
 	resting      bool   // the reaper waits for kick
-	dormant      bool   // it does so without a bound
+	dormant      bool   // it sleeps on its bell instead, without a bound
 	lastAccepted uint64 // when it last began to rest
 	waiters      []*slotWaiter
 

@@ -44,6 +44,7 @@ func (p *Pool) reapOnce(timer *time.Timer) bool {
 		return true
 	}
 	home.bell.announce()
+	p.serveRequest()
 	if p.reap() > 0 {
 		home.bell.retract()
 		nap := p.pace.nap(p.queued(), p.endings)
@@ -72,19 +73,17 @@ func (p *Pool) follow() *estate {
 }
 
 // rest waits until somebody needs the reaper. As long as there are tasks, or were since
-// the last look, it looks now and then, because their callers may not; then it waits without
+// the last look, it looks now and then, because their callers may not; then it sleeps without
 // a bound. The caller holds mu, which is released.
 func (p *Pool) rest(timer *time.Timer) (alive bool) {
 	p.resting = true
 	p.pace.pause()
 	p.dormant = p.outstanding == 0 && p.tallies.Value(telemetry.Accepted) == p.lastAccepted
 	p.lastAccepted = p.tallies.Value(telemetry.Accepted)
-	dormant := p.dormant
-	p.mu.Unlock()
-	if dormant {
-		_, alive := <-p.kick
-		return alive
+	if p.dormant {
+		return p.hibernate()
 	}
+	p.mu.Unlock()
 	timer.Reset(checkEvery)
 	defer timer.Stop()
 	select {
@@ -100,13 +99,32 @@ func (p *Pool) rest(timer *time.Timer) (alive bool) {
 	p.resting = false
 	p.reap()
 	p.check()
+	p.serveRequest()
+	return p.phase != gone
+}
+
+// hibernate sleeps on the bell, which whoever asks for something from outside can ring, too. Workers have nothing to report. The caller holds
+// mu, which is released.
+func (p *Pool) hibernate() (alive bool) {
+	bell := p.follow().bell // it stays the one to ring as long as the reaper sleeps there, also if the pool gets new memory
+	bell.announce()
+	p.serveRequest() // pairs with the CAS in Requests.Ask, which comes before the bell
+	p.mu.Unlock()
+	bell.sleep(-1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.resting, p.dormant = false, false
 	return p.phase != gone
 }
 
 // kickReaper ends the reaper's rest. The caller holds mu.
 func (p *Pool) kickReaper() {
-	if p.resting {
+	switch {
+	case p.dormant:
 		p.resting, p.dormant = false, false
+		p.watching.bell.rouse()
+	case p.resting:
+		p.resting = false
 		p.kick <- struct{}{} // has room: the reaper takes it before it rests again
 	}
 }
@@ -122,10 +140,9 @@ func (p *Pool) stopReaper() {
 	p.mu.Lock()
 	p.phase = gone
 	close(p.kick)
-	p.resting = false
+	p.resting, p.dormant = false, false
+	p.watching.bell.rouse()
 	p.mu.Unlock()
-	p.home.bell.word.Store(1)
-	p.home.bell.ring()
 	p.reaper.Wait()
 }
 
@@ -144,6 +161,7 @@ func (p *Pool) spinForAll(crowd *crowd) (nap time.Duration) {
 			p.mu.Unlock()
 			return 0
 		}
+		p.serveRequest()
 		p.waking = false // whoever spins for all does not look closer for one
 		if p.reap() > 0 {
 			nap = p.pace.nap(p.queued(), p.endings)

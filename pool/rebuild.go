@@ -235,7 +235,7 @@ func (p *Pool) settleIn(next *estate, cause error) {
 	if p.watching == old {
 		old.pin()
 	}
-	old.bell.ring() // the reaper may sleep there
+	old.bell.rouse() // the reaper may sleep there
 	p.endMove()
 	for i := range p.entries {
 		if p.entries[i].live {

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -81,6 +82,7 @@ func (p *Pool) prepare(m *member) {
 	area.leave.Store(0)
 	area.retire.Store(0)
 	area.current.Store(0)
+	area.inquiry.Store(0)
 	area.hungry.Store(uint32(sated))
 	area.freed.Store(0)
 	area.status.Store(uint32(starting))
@@ -231,6 +233,7 @@ func (p *Pool) exited(m *member, proc *process.Process) (incarnation uint32, min
 	died := obituary(proc, m.crash)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	died.cause = cmp.Or(m.fate(), died.cause)
 	if m.limbo {
 		p.undead--
 	}

@@ -93,11 +93,10 @@ type contexts struct {
 	running atomic.Uint64 // number of the task that runs, plus 1; 0 between tasks
 	task    atomic.Uint64 // its slot and generation, as an order without a reason
 
-	awaited  atomic.Bool   // done is open
-	watching sync.Once     // starts watch
-	mu       sync.Mutex    // guards what follows
-	done     chan struct{} // nil unless somebody waits for the end of the task that runs, or ran until just now
-	doneOf   int           // the number of done's task
+	awaited atomic.Bool   // done is open
+	mu      sync.Mutex    // guards what follows
+	done    chan struct{} // nil unless somebody waits for the end of the task that runs, or ran until just now
+	doneOf  int           // the number of done's task
 }
 
 // processContexts are those of the worker that this process is.
@@ -170,7 +169,6 @@ func (c *contexts) channel(number int) <-chan struct{} {
 	}
 	done := c.done
 	c.closeEnded()
-	c.watching.Do(func() { go c.watch() })
 	return done
 }
 
@@ -183,12 +181,12 @@ func (c *contexts) closeEnded() {
 	}
 }
 
-// watch waits for orders for as long as the process lives. It is started by the first task
-// that asks for a channel.
+// watch waits for orders, and for what somebody wants to know, for as long as the process lives.
 func (c *contexts) watch() {
 	for {
 		seq := c.said.cancelSeq.Load() // pairs with the Add in Pool.order
 		c.settle()
+		c.worker.inquired()
 		sys.FutexWait(&c.said.cancelSeq, seq, -1)
 	}
 }

@@ -47,6 +47,7 @@ type worker struct {
 	looks       uint32     // for some, in vain; guarded by waiting
 	hold        holdings
 	ending      ending
+	answers     answers
 	idling      idling
 	batch       batch
 	diary       diary
@@ -133,6 +134,7 @@ func attachWorker(files []*os.File) (*worker, error) {
 	w.out.worker, w.contexts = w, newContexts(w.mem.bytes, w.area)
 	w.contexts.worker, w.hold.w = w, w
 	processContexts = w.contexts
+	go w.contexts.watch()
 	return w, nil
 }
 

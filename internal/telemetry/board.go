@@ -60,8 +60,9 @@ type Board struct {
 	nameLen uint64
 	name    [MaxName]byte
 
-	left atomic.Uint64 // a Departure
-	_    [layout.Line - 40 - MaxName]byte
+	left     atomic.Uint64 // a Departure
+	Requests Requests      // written by whoever wants something of the parent, and by that
+	_        [layout.Line - 48 - MaxName]byte
 
 	counts [2 * layout.Line / 8]atomic.Uint64 // by Count; written by the parent, under its lock
 }

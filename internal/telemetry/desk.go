@@ -83,9 +83,10 @@ const (
 	Retired               // it had run as many tasks as it may, used much memory, or was one too many
 	NotStarted            // it could not start
 	Dismissed             // with the pool, or the pool's memory
+	Requested             // killed: somebody has asked for it from outside
 )
 
-var endNames = [...]string{"crashed", "abandoned", "timed_out", "too_large", "stopped", "retired", "not_started", "dismissed"}
+var endNames = [...]string{"crashed", "abandoned", "timed_out", "too_large", "stopped", "retired", "not_started", "dismissed", "requested"}
 
 func (e End) String() string {
 	if int(e) < len(endNames) {

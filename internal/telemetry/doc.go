@@ -6,7 +6,7 @@
 // Each word has one writer, a process that is named beside it, and any number of readers, which write nothing and may have mapped the
 // memory for reading only. Nobody waits for anybody. Words are read and written whole; what several words say together may be of
 // different moments. A writer never reads what it has written: it keeps numbers of its own, so that nothing that others write into the
-// memory changes what it does.
+// memory changes what it does. The one exception is the word by which somebody from outside asks the parent for something: see [Request].
 //
 // # Caveats
 //
