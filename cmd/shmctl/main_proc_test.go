@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": awaitFile, "until": until, "status": status0, "golden": golden},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": awaitFile, "until": until, "status": status0, "golden": golden, "profile": profile0},
 		Condition: func(cond string) (bool, error) {
 			if cond == "namespaces" {
 				return hasNamespaces(), nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 
@@ -48,11 +49,20 @@ type answer interface {
 	tables(wide bool) []table
 }
 
+// prose is an answer that is no table for those who want one.
+type prose interface {
+	text(headers bool) string
+}
+
 // show writes the answer as the user wants it.
 func (sh *shell) show(a answer) error {
 	switch sh.format {
 	case "json", "yaml":
 		return sh.showData(a)
+	}
+	if p, is := a.(prose); is {
+		_, err := io.WriteString(sh.out, p.text(!sh.noHeaders))
+		return err
 	}
 	for i, t := range a.tables(sh.format == "wide") {
 		if i > 0 && !sh.noHeaders {

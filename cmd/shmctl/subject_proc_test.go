@@ -7,9 +7,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"time"
 
 	"github.com/shmkit/shmkit/internal/layout"
@@ -27,11 +29,32 @@ var (
 		<-ctx.Done()
 		return 0, ctx.Err()
 	})
+	subjectSpin = pool.Func("subject.spin", func(_ context.Context, ready string) (int, error) {
+		if err := os.WriteFile(ready, nil, 0o600); err != nil {
+			return 0, err
+		}
+		for n := 0; ; n++ {
+			subjectSink = n
+		}
+	})
+	subjectProfile = pool.Func("subject.profile", func(ctx context.Context, ready string) (int, error) {
+		if err := pprof.StartCPUProfile(io.Discard); err != nil {
+			return 0, err
+		}
+		defer pprof.StopCPUProfile()
+		if err := os.WriteFile(ready, nil, 0o600); err != nil {
+			return 0, err
+		}
+		<-ctx.Done()
+		return 0, ctx.Err()
+	})
 	subjectExit = pool.Func("subject.exit", func(context.Context, int) (int, error) {
 		os.Exit(3)
 		return 0, nil
 	})
 )
+
+var subjectSink int
 
 // subjects are programs to look at: each is given a name, and the name of a file that it makes when there is something to be seen.
 var subjects = map[string]func(name, ready string) error{
@@ -40,7 +63,10 @@ var subjects = map[string]func(name, ready string) error{
 	"closing": func(name, ready string) error {
 		return withPool(name, ready, func(string) error { return fileAppears(ready + ".end") })
 	},
-	"moving": movingPool,
+	"moving":    movingPool,
+	"hanging":   func(name, ready string) error { return idlePool(name, ready, hang(subjectSpin)) },
+	"profiling": func(name, ready string) error { return idlePool(name, ready, hang(subjectProfile)) },
+	"idle":      func(name, ready string) error { return idlePool(name, ready, nil) },
 	"twins": func(name, ready string) error {
 		return withPool(name, ready+".first", func(string) error { return withPool(name, ready, interrupted) })
 	},
@@ -125,6 +151,40 @@ func fileAppears(name string) error {
 			return fmt.Errorf("nobody has made %s", name)
 		case <-again.C:
 		}
+	}
+}
+
+// idlePool makes a pool, of whose two workers one does something that does not end, or none does anything.
+func idlePool(name, ready string, begin func(ctx context.Context, p *pool.Pool, ready string) error) error {
+	p, err := pool.New(pool.Options{Name: name, Workers: 2, Memory: 1 << 20, Grace: time.Hour})
+	if err != nil {
+		return err
+	}
+	defer p.Terminate()
+	if begin == nil {
+		err = os.WriteFile(ready, nil, 0o600)
+	} else {
+		err = begin(context.Background(), p, ready)
+	}
+	if err != nil {
+		return err
+	}
+	return interrupted(ready)
+}
+
+// hang calls f, and writes into a file what has come of it when it has ended.
+func hang(f *pool.Function[string, int]) func(ctx context.Context, p *pool.Pool, ready string) error {
+	return func(ctx context.Context, p *pool.Pool, ready string) error {
+		one, err := f.Go(ctx, p, ready)
+		if err != nil {
+			return err
+		}
+		go func() {
+			_, err := one.Wait(ctx)
+			_ = os.WriteFile(ready+".new", fmt.Append(nil, errors.Is(err, pool.ErrKilled), " ", err, "\n"), 0o600)
+			_ = os.Rename(ready+".new", ready+".ended")
+		}()
+		return nil
 	}
 }
 

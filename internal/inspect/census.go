@@ -158,10 +158,15 @@ func fileAt(path string) (m Memory, err error) {
 }
 
 // Open opens the memory for reading, by way of any process that has it. The error says why the last of them would not do.
-func (m *Memory) Open() (f *os.File, err error) {
+func (m *Memory) Open() (f *os.File, err error) { return m.open(sys.OpenQuick) }
+
+// OpenWritable is [Memory.Open] for reading and writing.
+func (m *Memory) OpenWritable() (*os.File, error) { return m.open(sys.OpenQuickWritable) }
+
+func (m *Memory) open(by func(path string) (*os.File, error)) (f *os.File, err error) {
 	err = fmt.Errorf("nobody has it: %w", os.ErrNotExist)
 	for _, u := range m.Uses {
-		if f, err = m.openOf(u); err == nil {
+		if f, err = m.openOf(u, by); err == nil {
 			return f, nil
 		}
 	}
@@ -174,8 +179,8 @@ func (m *Memory) StillHas(u Use) bool {
 	return err == nil && now.Dev == m.Dev && now.Ino == m.Ino
 }
 
-func (m *Memory) openOf(u Use) (*os.File, error) {
-	f, err := sys.OpenQuick(fmt.Sprintf("/proc/%d/fd/%d", u.Pid, u.FD))
+func (m *Memory) openOf(u Use, by func(path string) (*os.File, error)) (*os.File, error) {
+	f, err := by(fmt.Sprintf("/proc/%d/fd/%d", u.Pid, u.FD))
 	if err != nil {
 		return nil, err
 	}

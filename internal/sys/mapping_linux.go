@@ -70,6 +70,11 @@ func OpenQuick(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 }
 
+// OpenQuickWritable is [OpenQuick] for reading and writing.
+func OpenQuickWritable(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+}
+
 // OpenPath opens what path leads to without touching it: not a driver's code, not its
 // content. The file can be looked at, and opened for reading by [Reopen].
 func OpenPath(path string) (*os.File, error) {

@@ -19,6 +19,9 @@ func Retire([]byte) error { return unsupported("retire mapping") }
 // OpenQuick fails on this system.
 func OpenQuick(string) (*os.File, error) { return nil, unsupported("open file to map") }
 
+// OpenQuickWritable fails on this system.
+func OpenQuickWritable(string) (*os.File, error) { return nil, unsupported("open file to map") }
+
 // OpenPath fails on this system.
 func OpenPath(string) (*os.File, error) { return nil, unsupported("open file to map") }
 
