@@ -12,6 +12,7 @@ import (
 
 	"github.com/shmkit/shmkit/internal/explore"
 	"github.com/shmkit/shmkit/internal/layout"
+	"github.com/shmkit/shmkit/internal/telemetry"
 	"github.com/shmkit/shmkit/process"
 	"github.com/shmkit/shmkit/ring"
 	"github.com/shmkit/shmkit/shm"
@@ -369,4 +370,49 @@ func (s *stagedPool) doom(task int) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
 	s.p.doom(id.slot(), id.gen())
+}
+
+// Nobody has anything to do, and the parent sleeps without a bound. One asks for something from outside, and may die at any step; another asks after that;
+// somebody of the parent's own wants the reaper meanwhile. All are served, and the pool ends.
+func TestExploreDormant(t *testing.T) {
+	m := newPlot(1, 1)
+	explore.Run(t, explore.Scenario{Name: "pool, dormant", Delays: 3, Crashes: 1, Timeouts: explore.Never, Walks: 2000, New: func(w *explore.World) {
+		s := m.newStagedPool(w, 0)
+		p := s.p
+		const at = 104 // of the requests, on the board
+		w.Share("requests", m.bytes[m.geo.offsets().telemetry+at:][:8])
+		word, bytes := &p.mem.told.Board.Requests, layout.MustAt[telemetry.Request](m.bytes, m.geo.offsets().telemetry+at)
+		ask := func(r telemetry.Request) { // as Operator.post and Operator.await do
+			for !word.Ask(0, r) {
+				p.mem.bell().rouse()
+				explore.Until(func() bool { return *bytes == 0 || bytes.IsAnswer() })
+				word.Fetch(word.Look())
+			}
+			p.mem.bell().rouse()
+			explore.Until(func() bool { return bytes.Answers(r) })
+			word.Fetch(word.Look())
+		}
+		first := w.GoMortal("mortal", func() { ask(telemetry.AboutTask(telemetry.KillTask, 1)) })
+		second := w.Go("second", func() { explore.Until(first.Gone); ask(telemetry.AboutTask(telemetry.KillTask, 2)) })
+		user := w.Go("user", func() {
+			p.mu.Lock()
+			p.watch()
+			p.watched--
+			p.mu.Unlock()
+		})
+		reaper := w.Go("reaper", func() {
+			for p.reapOnce(s.timer) {
+			}
+		})
+		w.Go("end", func() {
+			explore.Until(func() bool { return second.Gone() && user.Gone() })
+			p.stopReaper()
+		})
+		w.Check(func() error {
+			if !reaper.Gone() || *bytes != 0 {
+				return fmt.Errorf("the reaper has ended: %v; a request is left: %#x", reaper.Gone(), uint64(*bytes))
+			}
+			return nil
+		})
+	}})
 }

@@ -165,7 +165,6 @@ active proctype killer() {
 
 init {
 	byte i;
-	bool won;
 	atomic {
 		do
 		:: i < WORKERS -> run worker(i); run watcher(i); i++
@@ -175,9 +174,8 @@ init {
 	ended == ALL;                         /* pool/await.go awaitIdle: every task has ended */
 	stop = true;                          /* pool/kill.go stopWorkers */
 	outside == WORKERS;
-	lock(); gone = true; unlock();        /* pool/reaper.go stopReaper */
-	bell = 1;
-	d_step { won = (bell == 1); if :: won -> bell = 0 :: else fi }
-	if :: won -> asleep = false :: else fi;
+	lock(); gone = true;                  /* pool/reaper.go stopReaper */
+	bell = 0; asleep = false;             /* pool/bell.go rouse */
+	unlock();
 	assert(ended == ALL)                  /* none twice */
 }
