@@ -104,7 +104,7 @@ func profile(length time.Duration) ([]byte, error) {
 	if err := pprof.StartCPUProfile(&b); err != nil { // somebody else is at it
 		return nil, err
 	}
-	time.Sleep(length)
+	<-time.After(length)
 	pprof.StopCPUProfile()
 	return b.Bytes(), nil
 }

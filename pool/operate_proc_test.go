@@ -235,7 +235,7 @@ var blocksAt = Func("blocks at", func(ctx context.Context, s station) (int, erro
 			return 0, err
 		}
 		for _, err := os.Stat(filepath.Join(dir, "go on")); err != nil; _, err = os.Stat(filepath.Join(dir, "go on")) {
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 		}
 	}
 	return s.X + 1, nil

@@ -197,7 +197,7 @@ func absolute(t *testing.T, elem ...string) string {
 
 // sources returns all files that a program of scenarios is built of, from the module's root.
 func sources(t *testing.T) (names []string) {
-	for _, dir := range append([]string{"internal/codec", "internal/layout", "internal/owner", "internal/sys", "process"}, explored...) {
+	for _, dir := range append([]string{"internal/codec", "internal/layout", "internal/owner", "internal/sys", "internal/telemetry", "process"}, explored...) {
 		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		require.NoError(t, err)
 		require.NotEmpty(t, files, dir)
