@@ -26,7 +26,7 @@ import (
 // aboutAPool are the commands that look at one.
 var aboutAPool = [][]string{
 	{"stat"}, {"stat", "-o", "wide"}, {"stat", "-o", "json"}, {"stat", "-i", "1ms", "-n", "2"}, {"stat", "-i", "1ms", "-n", "1", "-o", "yaml"},
-	{"ps", "-o", "wide"}, {"ps", "-o", "yaml"}, {"hist", "-o", "wide"}, {"hist", "-f", "subject.add"}, {"hist", "--for", "1ms", "-o", "json"},
+	{"ps", "-o", "wide"}, {"ps", "-o", "yaml"}, {"ps", "--waiting"}, {"hist", "-o", "wide"}, {"hist", "-f", "subject.add"}, {"hist", "--for", "1ms", "-o", "json"},
 	{"errors", "-o", "wide"}, {"errors", "-o", "json"}, {"dump", "-o", "wide"}, {"dump", "-o", "json"}, {"dump", "--to", "-"},
 	{"check"}, {"check", "-o", "yaml"}, {"trace", "-o", "-"}, {"trace", "--for", "1ms", "-o", "-"},
 }

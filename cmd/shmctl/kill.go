@@ -29,7 +29,7 @@ func newKill(sh *shell) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kill [POOL] (--task ID | --worker N)",
 		Short: "End a task or a worker that hangs",
-		Long: `End a task, by the number that 'ps -o wide' and 'ps -o json' show, or the worker in a place, by the number that ps shows first.
+		Long: `End a task, by the number that 'ps -o wide', 'ps -o json' and 'ps --waiting' show, or the worker in a place, by the number that ps shows first.
 
 A task that waits does not run. One that runs ends with its worker, by SIGKILL: nothing that it has begun is finished, and it is not retried. Of a
 chunk of a Map only the item that runs, or is next, fails. Whoever waits for it gets an error that wraps pool.ErrKilled. What a killed worker runs
@@ -130,7 +130,7 @@ func (v victim) find(snap *pool.Snapshot, id uint64) *pool.WorkerSnapshot {
 func (v victim) describe(s *site, w *pool.WorkerSnapshot) string {
 	switch {
 	case w == nil:
-		return fmt.Sprintf("task %s of pool %q, which no worker runs", v.task, printable(s.name()))
+		return fmt.Sprintf("task %s of pool %q, which waits in the queue, or has ended", v.task, printable(s.name()))
 	case v.worker < 0:
 		return fmt.Sprintf("task %s of pool %q, and worker %d (process %d), which runs %s", v.task, printable(s.name()), w.Place, s.pidOf(w), doingWhat(s.first, w))
 	case w.Task == nil:

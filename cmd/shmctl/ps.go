@@ -59,6 +59,7 @@ type taskLine struct {
 
 func newPs(sh *shell) *cobra.Command {
 	var of *target
+	waiting := false
 	cmd := &cobra.Command{
 		Use:   "ps [POOL]",
 		Short: "Who is busy with what, and since when? Workers and their tasks",
@@ -67,11 +68,14 @@ ended, and why.
 
 CPU WAIT is for how much of its life it was ready to run and had no processor: where that is much, tasks are slow because others have the processors.
 
+With -o wide and -o json it shows the numbers of tasks, for kill; with --waiting, the tasks that no worker has begun, and theirs.
+
 While it serves, a worker is running a task, hungry (its task waits for memory), looking for work, napping (for a moment) or sleeping (until it is woken).
 
 ` + exitHelp,
 		Example: `  shmctl ps
   shmctl ps demo -o wide
+  shmctl ps demo --waiting
   shmctl ps demo -o json | jq '.workers[] | select(.task.for_ns > 1e9)'`,
 		RunE: runs(func(_ context.Context, args []string) error {
 			s, err := of.open(args)
@@ -79,10 +83,18 @@ While it serves, a worker is running a task, hungry (its task waits for memory),
 				return err
 			}
 			defer s.close()
+			if waiting {
+				q, err := queueOf(s)
+				if err != nil {
+					return err
+				}
+				return sh.show(q)
+			}
 			return sh.show(rosterOf(s, s.first))
 		}),
 	}
 	of = sh.target(cmd)
+	cmd.Flags().BoolVar(&waiting, "waiting", false, "show the tasks that wait instead")
 	return cmd
 }
 

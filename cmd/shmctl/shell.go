@@ -30,7 +30,8 @@ func newRoot(sh *shell) *cobra.Command {
 		Short: "What are my pools doing, and why are they slow or stuck?",
 		Long: `Shmctl shows what the pools of shmkit on this machine are doing.
 
-It finds them through /proc, reads what they say of themselves in their memory, and neither stops nor slows anything. It sees the pools of its
+It finds them through /proc, reads what they say of themselves in their memory, and neither stops nor slows anything,
+but for kill, which ends what you name, and stack and pprof, for which workers pause for a moment. It sees the pools of its
 own user, and as root those of all users.
 
 POOL is a pool's name, or the pid of the program that has it or of one of its workers, or PID/FD if that is not enough; it can be left out where
@@ -43,6 +44,9 @@ there is one pool alone. Instead of one, most commands take --file FILE: an imag
   shmctl hist                  # which function is slow, or waits?
   shmctl errors                # what went wrong, how often, when?
   shmctl trace -o t.json       # look at it in ui.perfetto.dev
+  shmctl stack                 # where exactly does it hang?
+  shmctl pprof -o cpu.pb.gz    # for what does it need the processors?
+  shmctl kill --worker 2       # end what hangs
   shmctl doctor                # is it the machine?`,
 		Args:          sh.noSuchCommand,
 		SilenceErrors: true,

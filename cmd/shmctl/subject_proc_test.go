@@ -66,6 +66,7 @@ var subjects = map[string]func(name, ready string) error{
 	"moving":    movingPool,
 	"hanging":   func(name, ready string) error { return idlePool(name, ready, hang(subjectSpin)) },
 	"profiling": func(name, ready string) error { return idlePool(name, ready, hang(subjectProfile)) },
+	"waiting":   func(name, ready string) error { return idlePool(name, ready, queueUp) },
 	"idle":      func(name, ready string) error { return idlePool(name, ready, nil) },
 	"twins": func(name, ready string) error {
 		return withPool(name, ready+".first", func(string) error { return withPool(name, ready, interrupted) })
@@ -176,16 +177,36 @@ func idlePool(name, ready string, begin func(ctx context.Context, p *pool.Pool, 
 func hang(f *pool.Function[string, int]) func(ctx context.Context, p *pool.Pool, ready string) error {
 	return func(ctx context.Context, p *pool.Pool, ready string) error {
 		one, err := f.Go(ctx, p, ready)
-		if err != nil {
+		if err == nil {
+			go tellEnd(ctx, one, ready)
+		}
+		return err
+	}
+}
+
+// queueUp has all workers occupied, and one task wait.
+func queueUp(ctx context.Context, p *pool.Pool, ready string) error {
+	for _, busy := range []string{".1", ".2"} {
+		if _, err := subjectSpin.Go(ctx, p, ready+busy); err != nil {
 			return err
 		}
-		go func() {
-			_, err := one.Wait(ctx)
-			_ = os.WriteFile(ready+".new", fmt.Append(nil, errors.Is(err, pool.ErrKilled), " ", err, "\n"), 0o600)
-			_ = os.Rename(ready+".new", ready+".ended")
-		}()
-		return nil
+		if err := fileAppears(ready + busy); err != nil {
+			return err
+		}
 	}
+	one, err := subjectAdd.Go(ctx, p, 1)
+	if err != nil {
+		return err
+	}
+	go tellEnd(ctx, one, ready)
+	return os.WriteFile(ready, nil, 0o600)
+}
+
+// tellEnd writes what has come of a task.
+func tellEnd(ctx context.Context, one *pool.Future[int], ready string) {
+	_, err := one.Wait(ctx)
+	_ = os.WriteFile(ready+".new", fmt.Append(nil, errors.Is(err, pool.ErrKilled), " ", err, "\n"), 0o600)
+	_ = os.Rename(ready+".new", ready+".ended")
 }
 
 // movingPool gets new memory when it is told.
