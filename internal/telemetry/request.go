@@ -27,7 +27,7 @@ type Act uint64
 
 // What can be asked for.
 const (
-	NoAct         Act = iota
+	_             Act = iota
 	KillTask          // end a task, and its worker if that runs it
 	KillWorker        // end a worker
 	ShowStacks        // have a worker say where its goroutines are
