@@ -372,47 +372,60 @@ func (s *stagedPool) doom(task int) {
 	s.p.doom(id.slot(), id.gen())
 }
 
-// Nobody has anything to do, and the parent sleeps without a bound. One asks for something from outside, and may die at any step; another asks after that;
-// somebody of the parent's own wants the reaper meanwhile. All are served, and the pool ends.
-func TestExploreDormant(t *testing.T) {
-	m := newPlot(1, 1)
-	explore.Run(t, explore.Scenario{Name: "pool, dormant", Delays: 3, Crashes: 1, Timeouts: explore.Never, Walks: 2000, New: func(w *explore.World) {
-		s := m.newStagedPool(w, 0)
-		p := s.p
-		const at = 104 // of the requests, on the board
-		w.Share("requests", m.bytes[m.geo.offsets().telemetry+at:][:8])
-		word, bytes := &p.mem.told.Board.Requests, layout.MustAt[telemetry.Request](m.bytes, m.geo.offsets().telemetry+at)
-		ask := func(r telemetry.Request) { // as Operator.post and Operator.await do
-			for !word.Ask(0, r) {
-				p.mem.bell().rouse()
-				explore.Until(func() bool { return *bytes == 0 || bytes.IsAnswer() })
-				word.Fetch(word.Look())
-			}
+// The parent sleeps without a bound, or until results come that do not come. One asks for something from outside, and may die at any step; another asks
+// after that; somebody of the parent's own wants the reaper meanwhile. All are served, and the pool ends.
+func TestExploreRequests(t *testing.T) {
+	for _, name := range []string{"dormant", "waiting for results"} {
+		t.Run(name, func(t *testing.T) {
+			m := newPlot(1, 1)
+			explore.Run(t, explore.Scenario{Name: "pool, requests, " + name, Delays: 3, Crashes: 1, Timeouts: explore.Never, Walks: 2000,
+				New: func(w *explore.World) {
+					s := m.newStagedPool(w, 0)
+					if name != "dormant" {
+						s.p.watch()
+					}
+					s.askers()
+				}})
+		})
+	}
+}
+
+// askers adds two who ask the parent for something, of whom the first is mortal, somebody who wants the reaper, and the reaper.
+func (s *stagedPool) askers() {
+	const at = 104 // of the requests, on the board
+	p, w, off := s.p, s.w, s.p.mem.off.telemetry+at
+	w.Share("requests", p.mem.bytes[off:][:8])
+	word, bytes := &p.mem.told.Board.Requests, layout.MustAt[telemetry.Request](p.mem.bytes, off)
+	ask := func(r telemetry.Request) { // as Operator.post and Operator.await do
+		for !word.Ask(0, r) {
 			p.mem.bell().rouse()
-			explore.Until(func() bool { return bytes.Answers(r) })
+			explore.Until(func() bool { return *bytes == 0 || bytes.IsAnswer() })
 			word.Fetch(word.Look())
 		}
-		first := w.GoMortal("mortal", func() { ask(telemetry.AboutTask(telemetry.KillTask, 1)) })
-		second := w.Go("second", func() { explore.Until(first.Gone); ask(telemetry.AboutTask(telemetry.KillTask, 2)) })
-		user := w.Go("user", func() {
-			p.mu.Lock()
-			p.watch()
-			p.watched--
-			p.mu.Unlock()
-		})
-		reaper := w.Go("reaper", func() {
-			for p.reapOnce(s.timer) {
-			}
-		})
-		w.Go("end", func() {
-			explore.Until(func() bool { return second.Gone() && user.Gone() })
-			p.stopReaper()
-		})
-		w.Check(func() error {
-			if !reaper.Gone() || *bytes != 0 {
-				return fmt.Errorf("the reaper has ended: %v; a request is left: %#x", reaper.Gone(), uint64(*bytes))
-			}
-			return nil
-		})
-	}})
+		p.mem.bell().rouse()
+		explore.Until(func() bool { return bytes.Answers(r) })
+		word.Fetch(word.Look())
+	}
+	first := w.GoMortal("mortal", func() { ask(telemetry.AboutTask(telemetry.KillTask, 1)) })
+	second := w.Go("second", func() { explore.Until(first.Gone); ask(telemetry.AboutTask(telemetry.KillTask, 2)) })
+	user := w.Go("user", func() {
+		p.mu.Lock()
+		p.watch()
+		p.watched--
+		p.mu.Unlock()
+	})
+	reaper := w.Go("reaper", func() {
+		for p.reapOnce(s.timer) {
+		}
+	})
+	w.Go("end", func() {
+		explore.Until(func() bool { return second.Gone() && user.Gone() })
+		p.stopReaper()
+	})
+	w.Check(func() error {
+		if !reaper.Gone() || *bytes != 0 {
+			return fmt.Errorf("the reaper has ended: %v; a request is left: %#x", reaper.Gone(), uint64(*bytes))
+		}
+		return nil
+	})
 }
