@@ -411,8 +411,11 @@ func TestHostileRequests(t *testing.T) {
 	release := hold(t, p)
 	f, err := square.Go(t.Context(), p, 3)
 	require.NoError(t, err)
+	p.mu.Lock()
+	p.watch() // so that the parent sleeps on its bell: between two looks it would take a quarter of a second for each
+	p.mu.Unlock()
 	served := 0
-	for n := range 3000 {
+	for n := range 1000 {
 		r := telemetry.Request(rng.Uint64() >> rng.IntN(64))
 		switch n % 4 {
 		case 0: // a task that may be there
@@ -431,7 +434,10 @@ func TestHostileRequests(t *testing.T) {
 			served++
 		}
 	}
-	require.Greater(t, served, 1000)
+	p.mu.Lock()
+	p.watched--
+	p.mu.Unlock()
+	require.Greater(t, served, 300)
 	word.Ask(word.Look(), 0)
 	release()
 	_, err = f.Wait(t.Context())
