@@ -45,7 +45,7 @@ func (p *Pool) serve(r telemetry.Request) telemetry.Act {
 	}
 	m := p.memberOf(r.Incarnation())
 	switch {
-	case m == nil || m.proc == nil || m.limbo || isDead(m.proc):
+	case m == nil || m.limbo || m.proc == nil && !m.spawning || m.proc != nil && isDead(m.proc):
 		return telemetry.Missing
 	case r.Act() == telemetry.KillWorker:
 		p.killOnRequest(m)
@@ -88,7 +88,7 @@ func (p *Pool) killTask(i uint32, gen uint64) telemetry.Act {
 	w := word(s.word.Load()) // who has claimed it keeps it: it runs, or has ended
 	m := p.memberOf(w.worker())
 	switch {
-	case w.gen() != gen || m == nil || m.proc == nil:
+	case w.gen() != gen || m == nil || m.proc == nil && !m.spawning: // one that is just being started may run already
 		return telemetry.Missing
 	case w.state() == doomed: // it dies already
 		return telemetry.Done
