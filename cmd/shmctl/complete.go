@@ -6,6 +6,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// ofPool is for commands whose argument is a pool, or nothing.
+var ofPool = cobra.MaximumNArgs(1)
+
 func completePools(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	all, err := lookAround()
 	if err != nil || len(args) > 0 {

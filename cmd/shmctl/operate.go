@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -13,9 +12,6 @@ import (
 
 // operate is for commands that act. Only they open the memory for writing.
 func (s *site) operate() (*pool.Operator, error) {
-	if len(s.Uses) == 0 {
-		return nil, errors.New("this is an image: nobody is there to do it")
-	}
 	if hasEnded(s.first) {
 		return nil, errEnded(s.first)
 	}

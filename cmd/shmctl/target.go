@@ -20,7 +20,7 @@ type target struct {
 // target gives cmd its argument and its flag.
 func (sh *shell) target(cmd *cobra.Command) *target {
 	t := &target{sh: sh}
-	cmd.Args = cobra.MaximumNArgs(1)
+	cmd.Args = ofPool
 	cmd.ValidArgsFunction = completePools
 	cmd.Flags().StringVar(&t.file, "file", "", "look at an image that dump --to or Options.CrashDir has left, instead of a pool")
 	_ = cmd.MarkFlagFilename("file")
