@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math/bits"
 	"time"
 
 	"github.com/shmkit/shmkit/internal/sys"
@@ -28,10 +29,11 @@ const (
 //
 // A task in a batch is nobody's before it is claimed, and must not wait behind one
 // that turns out to be long. So the batch is also in shared memory: a worker
-// without work claims from there. What it finds may be stale, as all hints may.
+// without work claims from there. What it finds may be stale, as all hints may. The set of those who share says where to look.
 //
 //	owner                          another worker
 //	store its batch's slots        load head: nothing to take
+//	join those who share           load who shares
 //	CAS head                       load their batches
 //	clear an entry, claim by CAS   claim by CAS
 type batch struct {
@@ -41,7 +43,7 @@ type batch struct {
 	began   time.Time // when this batch was taken; zero if it is not measured
 	helped  time.Time // when it was last time to look at the others' batches
 	takes   int       // since
-	more    bool      // what was stolen last was not all there was
+	shared  bool      // this worker is in the set of those who share
 }
 
 func newBatch() batch { return batch{limit: 1} }
@@ -67,9 +69,7 @@ func (w *worker) take() bool {
 	if b.takes++; b.takes == helpTakes || b.began.Sub(b.helped) > helpEvery {
 		b.helped, b.takes = b.began, 0
 		if w.steal() {
-			if b.more {
-				w.crowd.call()
-			}
+			w.owes = true
 			return true
 		}
 	}
@@ -83,7 +83,7 @@ func (w *worker) take() bool {
 			continue // cells of a later lap: head has moved on since
 		}
 		b.measure(n > 1)
-		b.next, b.n, b.more = 0, min(n, b.limit), false
+		b.next, b.n = 0, min(n, b.limit)
 		w.show()
 		if w.mem.ready.Take(pos, b.n) { // a full fence: who sees the new head sees the batch
 			telemetry.Raise(&w.diary.desk.Batches, 1)
@@ -96,6 +96,10 @@ func (w *worker) take() bool {
 // show lets others see the batch, but for what is begun at once, and fetches what will be needed
 // beside the slots if these tasks are like the last.
 func (w *worker) show() {
+	if w.batch.n > 1 && !w.batch.shared {
+		w.batch.shared = true
+		set(w.mem.ctl.sharing[:], w.index) // before the CAS of head; stays until this worker has nothing to do
+	}
 	for k := range w.batch.n {
 		i := w.batch.slots[k]
 		if int(i) >= len(w.mem.slots) {
@@ -124,34 +128,48 @@ func (b *batch) measure(again bool) {
 	b.began = now
 }
 
-// steal takes a task over that another worker has in its batch and has not begun, the last of
-// several. It reports whether there was one; it is claimed like any other. If there are more, the caller calls the next worker once it is
-// in no set itself: before that the call would be left out because of it, or wake it.
-func (w *worker) steal() bool {
-	for k := range w.mem.workers {
-		if k == w.index {
-			continue
-		}
-		if i, more, ok := w.mem.waiting(&w.mem.workers[k]); ok {
-			w.batch.slots[0], w.batch.next, w.batch.n, w.batch.began, w.batch.more = i, 0, 1, time.Time{}, more
-			telemetry.Raise(&w.diary.desk.Stolen, 1)
-			return true
-		}
+// unshare leaves those who share. The batch is empty.
+func (w *worker) unshare() {
+	if w.batch.shared {
+		w.batch.shared = false
+		unset(w.mem.ctl.sharing[:], w.index)
 	}
-	return false
 }
 
-// waiting returns the last task of a batch that nobody has claimed, and whether there are more.
-func (m *memory) waiting(area *workerArea) (slot uint32, more, ok bool) {
+// steal takes a task over that another worker has in its batch and has not begun, the last of
+// several. It reports whether there was one; it is claimed like any other.
+func (w *worker) steal() bool {
+	i, ok := w.mem.shared(w.index)
+	if ok {
+		w.batch.slots[0], w.batch.next, w.batch.n, w.batch.began = i, 0, 1, time.Time{}
+		telemetry.Raise(&w.diary.desk.Stolen, 1)
+	}
+	return ok
+}
+
+// shared returns a task that waits in the batch of any worker but that one; -1 is none.
+func (m *memory) shared(but int) (slot uint32, ok bool) {
+	for w := range (len(m.workers) + 63) / 64 {
+		for them := m.ctl.sharing[w].Load(); them != 0; them &= them - 1 { // pairs with the Or in show
+			k := w*64 + bits.TrailingZeros64(them)
+			if k == but || k >= len(m.workers) { // only a broken worker sets such a bit
+				continue
+			}
+			if slot, ok = m.waiting(&m.workers[k]); ok {
+				return slot, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// waiting returns the last task of a batch that nobody has claimed.
+func (m *memory) waiting(area *workerArea) (slot uint32, ok bool) {
 	for k := maxBatch - 1; k > 0; k-- {
 		i := area.batch[k].Load() - 1 // pairs with the stores in show and pop
-		if i >= uint64(len(m.slots)) || word(m.slots[i].word.Load()).state() != queued {
-			continue
+		if i < uint64(len(m.slots)) && word(m.slots[i].word.Load()).state() == queued {
+			return uint32(i), true
 		}
-		if ok {
-			return slot, true, true
-		}
-		slot, ok = uint32(i), true
 	}
-	return slot, false, ok
+	return 0, false
 }

@@ -104,7 +104,6 @@ func TestSteal(t *testing.T) {
 
 	for _, want := range []uint32{8, 7} {
 		require.True(t, thief.steal())
-		require.True(t, thief.batch.more)
 		i, ok := thief.batch.pop(thief.area)
 		require.True(t, ok)
 		require.Equal(t, want, i)
@@ -112,7 +111,6 @@ func TestSteal(t *testing.T) {
 		require.Empty(t, m.shown(1), "what is stolen is begun at once")
 	}
 	require.True(t, thief.steal())
-	require.False(t, thief.batch.more)
 	require.True(t, thief.claim(6))
 	require.False(t, thief.steal(), "the first is the owner's")
 
@@ -141,12 +139,13 @@ func TestStaleBatch(t *testing.T) {
 				waiting = append(waiting, uint32(v-1))
 			}
 		}
-		slot, more, ok := m.waiting(&m.workers[0])
+		slot, ok := m.waiting(&m.workers[0])
 		require.Equal(t, len(waiting) > 0, ok)
-		require.Equal(t, len(waiting) > 1, more)
 		if ok {
 			require.Equal(t, waiting[len(waiting)-1], slot)
 		}
+		require.False(t, m.newWorker(1).steal(), "worker 0 is not among those who share")
+		m.ctl.sharing[0].Store(math.MaxUint64)
 		require.Equal(t, ok, m.newWorker(1).steal())
 		require.False(t, m.newWorker(0).steal(), "from itself")
 	})
@@ -282,53 +281,56 @@ func TestTakeMeasures(t *testing.T) {
 
 		w.batch.began = time.Now().Add(-time.Hour)
 		m.workers[1].batch[1].Store(1 + 1)
+		set(m.ctl.sharing[:], 1)
 		require.True(t, w.steal())
 		require.Zero(t, w.batch.began, "one was stolen")
 		require.Equal(t, 4, w.batch.limit)
 	})
 }
 
-// Who leaves with a stolen task leaves what waits in the ring to another: it must wake one, because
-// wakes were left out on its account.
-func TestThiefCallsForTheRest(t *testing.T) {
-	for stolen, want := range map[bool]uint32{false: 0, true: 1} {
-		m := heapMemory(t, 2)
-		w := m.newWorker(0)
-		if stolen {
-			w.batch.slots[0], w.batch.next, w.batch.n = 5, 0, 1
-		}
-		_, ok := m.ready.Producer(0).TryPush(3)
-		require.True(t, ok)
-		set(w.crowd.idle.spinners[:], 0)
-		set(w.crowd.idle.sleepers[:], 1)
-		w.leave(w.crowd.idle.spinners[:], true)
-		require.Equal(t, want, m.workers[1].wake.Load(), "stolen: %v", stolen)
-	}
-}
-
-// Who steals while it spins, naps, goes to sleep or is about to take calls one more if it leaves tasks in that batch: not before it has left
-// its set, or the call would be left out on its account, or wake it itself.
-func TestThiefCallsForTheRestOfTheBatch(t *testing.T) {
-	for name, idle := range map[string]func(*worker) bool{
-		"spin":  (*worker).spin,
-		"sleep": func(w *worker) bool { w.sleep(); return !w.batch.empty() },
-		"help":  func(w *worker) bool { w.batch.takes = helpTakes - 1; return w.take() },
-		"nap": func(w *worker) bool {
+// Who was without work has kept others from being called: with its next task it calls one, if there is more to do, in the ring or in any batch,
+// its own too. Not before it has left its set, or the call would be left out on its account, or wake it itself; and not again with the tasks
+// that follow.
+func TestWhoHadNoWorkCallsTheNext(t *testing.T) {
+	for name, idle := range map[string]func(*worker){
+		"spins":  func(w *worker) { w.owes = true; w.spin() },
+		"sleeps": func(w *worker) { w.owes = true; w.sleep() },
+		"waits":  (*worker).wait,
+		"helps":  func(w *worker) { w.batch.takes = helpTakes - 1; w.take() },
+		"naps": func(w *worker) {
+			w.owes = true
 			w.idling.since = time.Now().Add(-time.Hour) // tasks come slowly: it looks after its nap
-			return w.nap()
+			w.nap()
 		},
+		"is busy": func(*worker) {},
 	} {
-		for taken, want := range map[int]uint32{2: 0, 3: 1} {
-			t.Run(fmt.Sprintf("%s/taken=%d", name, taken), func(t *testing.T) {
+		for _, c := range []struct {
+			where        string
+			batch, queue int  // of another worker, and in the ring
+			more         bool // than the idle one takes
+		}{{"one in a batch", 2, 0, false}, {"two in a batch", 3, 0, true}, {"one in a batch, one in the ring", 2, 1, true}, {"one in the ring", 1, 1, false},
+			{"two in the ring", 1, 2, true}} {
+			t.Run(name+"/"+c.where, func(t *testing.T) {
 				m := heapTable(t, 16, 3)
-				owner, thief := m.newWorker(0), m.newWorker(1)
-				owner.batch.limit, thief.idling.spinners = taken, 1
-				m.offer(t, m.ready.Producer(0), 1, upTo(taken)...)
+				owner, w := m.newWorker(0), m.newWorker(1)
+				owner.batch.limit, w.idling.spinners = c.batch, 1
+				producer := m.ready.Producer(0)
+				m.offer(t, producer, 1, upTo(c.batch)...)
 				require.True(t, owner.take())
+				for k := range c.queue {
+					m.offer(t, producer, 1, uint32(8+k))
+				}
 				set(m.ctl.idle.sleepers[:], 2)
-				require.True(t, idle(thief))
-				require.Equal(t, []uint32{uint32(taken - 1)}, thief.batch.slots[:thief.batch.n])
+				idle(w)
+				w.batch.limit = 1
+				want := uint32(0)
+				if c.more && w.owes {
+					want = 1
+				}
+				require.Zero(t, m.workers[2].wake.Load())
+				require.True(t, name == "is busy" && c.queue == 0 || w.next())
 				require.Equal(t, want, m.workers[2].wake.Load())
+				require.False(t, w.owes)
 			})
 		}
 	}

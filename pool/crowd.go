@@ -20,9 +20,9 @@ import (
 //	raise wake, FUTEX_WAKE             clear its bit
 //
 // Whichever of "publish" and "set bit" comes first in the total order of Go's atomics,
-// the other side sees it. While someone spins or naps, nobody is woken: he will look. When
-// he leaves with work he clears his bit first, and then, if there is more, wakes the
-// next: so a wake that was left out because of him is made up for. A bit of a worker
+// the other side sees it. While someone spins or naps, nobody is woken: he will look. He
+// clears his bit first, claims a task, and then, if there are more, wakes the
+// next: so a wake that was left out because of him is made up for, and so is one that was meant for another task than he took. A bit of a worker
 // that was killed is cleared by the parent, which then wakes everyone.
 //
 // A napper is a worker that sleeps for a bounded time while another is awake and tasks
@@ -126,6 +126,7 @@ func (c *crowd) forget(i int) {
 	unset(c.idle.sleepers[:], i)
 	unset(c.idle.spinners[:], i)
 	unset(c.idle.nappers[:], i)
+	unset(c.ctl.sharing[:], i)
 }
 
 // awake counts the workers that neither sleep nor nap. It is a guess: workers come and go.

@@ -45,6 +45,8 @@ func newIdling(cpus int) idling {
 
 // wait returns when there may be work: after a spin, a nap or a sleep.
 func (w *worker) wait() {
+	w.unshare()
+	w.owes = true
 	w.diary.rest()
 	if w.spin() {
 		return
@@ -71,21 +73,19 @@ func (w *worker) spin() (found bool) {
 		}
 		found = !w.mem.ready.Empty() || turn%stealEvery == stealEvery-1 && (w.unwanted() || w.steal())
 	}
-	w.leave(idle.spinners[:], found)
+	unset(idle.spinners[:], w.index) // a full fence; pairs with the look in crowd.call
 	return found
 }
 
-// leave takes this worker out of a set. While it was in it, wakes were left out because of
-// it, or of the one who woke it: if there is more than the one task that it will run, the next
-// worker is woken now, and does the same.
-func (w *worker) leave(bitmap bitmap, found bool) {
-	unset(bitmap, w.index) // a full fence; pairs with the look in crowd.call
-	if !found {
-		return // the caller goes on to sleep, and looks again then
+// callNext pays what this worker owes. While it was in a set, calls were left out because of it; and calls for several tasks may all have
+// found it alone. So with the first task that it claims afterwards, when it is in no set any more, it calls the next worker if any other task
+// waits, in the ring or in a batch; and that does the same.
+func (w *worker) callNext() {
+	if !w.owes {
+		return
 	}
-	var two [2]uint32
-	_, n := w.mem.ready.Peek(two[:])
-	if n == 2 || !w.batch.empty() && (n == 1 || w.batch.more) { // it has stolen one, and leaves those to others
+	w.owes = false
+	if _, waits := w.mem.shared(-1); waits || !w.mem.ready.Empty() {
 		w.crowd.call()
 	}
 }
@@ -124,7 +124,7 @@ func (w *worker) nap() (found bool) {
 			found = !w.mem.ready.Empty() || w.steal()
 		}
 	}
-	w.leave(idle.nappers[:], found)
+	unset(idle.nappers[:], w.index) // a full fence; pairs with the look in crowd.call
 	return found
 }
 
@@ -146,6 +146,6 @@ func (w *worker) sleep() {
 		sys.FutexWait(&w.area.wake, wake, -1)
 		w.diary.endSleep()
 	}
-	w.leave(idle.sleepers[:], !w.mem.ready.Empty() || !w.batch.empty())
+	unset(idle.sleepers[:], w.index)
 	w.idling.since, w.idling.head = time.Now(), w.mem.ready.Head()
 }

@@ -46,6 +46,10 @@ type control struct {
 	_      [layout.Line - 4]byte
 
 	idle idleSets
+
+	// sharing has a bit for each worker that may have tasks in its batch. Set by the worker before it takes several; cleared by it when it has
+	// nothing to do, and by the parent after its death. Pairs: batch.go.
+	sharing [maxWorkers / 64]atomic.Uint64
 }
 
 // idleSets say what the workers without work do: a bit for each, set by the worker,
@@ -110,7 +114,7 @@ type slot struct {
 const (
 	slotBytes   = 64
 	workerBytes = 5 * layout.Line
-	ctlBytes    = 5 * layout.Line
+	ctlBytes    = 6 * layout.Line
 )
 
 var (

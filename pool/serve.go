@@ -75,6 +75,7 @@ func (w *worker) next() bool {
 		if i, ok := w.batch.pop(w.area); ok {
 			if w.claim(i) {
 				w.ring() // fenced by the claim
+				w.callNext()
 				return true
 			}
 			continue
@@ -99,9 +100,8 @@ func (w *worker) next() bool {
 func (w *worker) retire() {
 	w.area.status.Store(uint32(retired)) // a full fence between the last report and the look at the bell; pairs with Pool.exited
 	w.ring()
-	if !w.mem.ready.Empty() { // a wake may have been left out because of this worker
-		w.crowd.call()
-	}
+	w.owes = true // a call may have found this worker alone
+	w.callNext()
 }
 
 // claim makes the task in slot i this worker's. Killed before the CAS, the worker has

@@ -50,6 +50,7 @@ type worker struct {
 	answers     answers
 	idling      idling
 	batch       batch
+	owes        bool // a call: see callNext
 	diary       diary
 
 	// The task that runs.
@@ -128,7 +129,7 @@ func attachWorker(files []*os.File) (*worker, error) {
 	if w.store, err = openStore(seg, w.mem, workerHolder(w.incarnation)); err != nil {
 		return nil, err
 	}
-	w.idling, w.batch = newIdling(at.cpus), newBatch()
+	w.idling, w.batch, w.owes = newIdling(at.cpus), newBatch(), true
 	w.diary = openDiary(w.mem, w.index, w.incarnation)
 	w.tasks = at.tasks
 	w.out.worker, w.contexts = w, newContexts(w.mem.bytes, w.area)

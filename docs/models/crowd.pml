@@ -1,11 +1,11 @@
 /* How workers without work sleep, and how those who have work for them wake them: pool/crowd.go crowd, pool/idle.go wait. */
 /* run: WORKERS=2 HINTS=3 KILLS=1 SPINNERS=1 NAPS */
-/* variants: LOOK_BEFORE_ANNOUNCE WAKE_BEFORE_PUBLISH LATE_TICKET NO_CALL_AT_LEAVE NO_WAKE_ALL NO_REHINT */
+/* variants: LOOK_BEFORE_ANNOUNCE WAKE_BEFORE_PUBLISH LATE_TICKET NO_CALL_NEXT NO_WAKE_ALL NO_REHINT */
 /* run: WORKERS=3 HINTS=2 SPINNERS=1 */
 /* run: WORKERS=3 HINTS=2 KILLS=1 */
 /* run: WORKERS=3 HINTS=2 NAPS */
 /* run: WORKERS=3 HINTS=3 BATCHES */
-/* variants: NO_CHECK */
+/* variants: NO_CALL_NEXT RING_ONLY */
 
 /*
  * The parent publishes HINTS tasks. Each of the workers takes what it finds and runs it; between tasks it spins, naps, or sleeps without
@@ -77,6 +77,7 @@ inline wakeOne(set) {
 }
 
 /* pool/crowd.go call: sleepers, spinners, nappers, in this order */
+#ifndef BATCHES
 inline call() {
 	if
 	:: sleepers != 0 ->                           /* pool/crowd.go call */
@@ -91,34 +92,59 @@ inline call() {
 	:: else
 	fi
 }
+#endif
+
+/* pool/crowd.go call, in one step: that of a worker where there are three, and all where there are batches. The other runs take it apart. */
+inline callAtOnce() {
+	d_step {
+		if
+		:: sleepers != 0 && spinners == 0 && nappers == 0 ->
+			one = LOWEST(sleepers); sleepers = sleepers & ~BIT(one); same[one] = false; asleep[one] = false; one = 0
+		:: else
+		fi
+	}
+}
+#ifdef BATCHES
+#define call() callAtOnce()
+#endif
+#if WORKERS > 2
+#define callNext() callAtOnce()
+#else
+#define callNext() call()
+#endif
 
 #ifdef BATCHES
 /* pool/batch.go waiting: the last task of worker k's batch that nobody has claimed, and whether there are more */
 inline stealFrom(k) {
 	if
-	:: d_step { mine == 0 && k != i && (shown[k] & queued) -> mine = HIGHEST(shown[k] & queued); more = ((shown[k] & queued & ~mine) != 0) }
+	:: d_step { mine == 0 && k != i && (shown[k] & queued) -> mine = HIGHEST(shown[k] & queued) }
 	:: else
 	fi
 }
 
-/* pool/batch.go steal: looks at one batch after the other */
+#define anyShown (((shown[0] | shown[1] | shown[2]) & queued) != 0) /* pool/batch.go waiting: of all batches */
+
+/* pool/batch.go steal; pool/batch.go shared: looks at one batch after the other */
 inline steal() { stealFrom(0); stealFrom(1); stealFrom(2) }
 #else
 #define mine 0
-#define more 0
+#define anyShown false
 #endif
 
-/* pool/idle.go leave: takes this worker out of a set, and calls the next if there is more than it will take itself. That the look at
-   head and those at the cells are one here only saves needless calls. */
+/* pool/idle.go wait: out of the set again */
 inline leave(set) {
 	WRITE(set = set & ~BIT(i));                   /* pool/crowd.go unset: a full fence */
-#ifndef NO_CALL_AT_LEAVE
-	if
-	:: found && (tail - head >= 2 || mine && (tail != head || more)) -> call() /* ring/hints.go Peek */
-	:: else
-	fi
-#endif
 }
+
+/* pool/idle.go callNext: while this worker was in a set, calls were left out because of it, and calls that were meant for several tasks may
+   have hit it alone. So with the first task that it claims afterwards it calls the next, if any other waits. */
+#if defined(NO_CALL_NEXT)
+#define callsNext false
+#elif defined(RING_ONLY)
+#define callsNext (owes && !empty)
+#else
+#define callsNext (owes && (!empty || anyShown)) /* that the look follows the claim at once saves states: what comes in between is called for */
+#endif
 
 /* pool/idle.go wait: spins, naps and sleeps, as far as the one before has found nothing */
 inline wait() {
@@ -185,14 +211,15 @@ inline sleep() {
 		WRITE(!asleep[i])
 	:: else
 	fi;
-	atomic { found = !empty || mine; same[i] = false }    /* pool/idle.go sleep: the look for leave */
+	same[i] = false;
 	leave(sleepers)
 }
 
 /* pool/serve.go claim: the hint may be stale; pool/serve.go run: until all have met */
 inline claim() {
 	if
-	:: d_step { queued & BIT(slot) -> queued = queued & ~BIT(slot); slot = 0; busy++; works = true } /* pool/serve.go claim: the CAS */
+	:: d_step { queued & BIT(slot) -> queued = queued & ~BIT(slot); slot = 0; busy++; works = true; found = callsNext; owes = false } /* pool/serve.go claim: the CAS */
+		if :: found -> callNext(); found = false :: else fi; /* pool/idle.go callNext */
 		if
 		:: d_step { queued == 0 && published == HINTS || busy == alive || stop -> busy--; works = false } /* pool/serve.go run */
 		:: DIE
@@ -205,10 +232,9 @@ inline claim() {
 /* pool/serve.go next */
 proctype worker(byte i) {
 	byte slot, one, gone;
-	bool found, works;
+	bool found, works, owes = true;
 #ifdef BATCHES
 	byte mine;                                    /* pool/batch.go batch: a bit for each slot; the lowest is the next */
-	bool more;
 	do
 	:: d_step { mine -> slot = LOWEST(mine); mine = mine & ~BIT(slot); shown[i] = shown[i] & ~BIT(slot) } /* pool/batch.go pop */
 		claim()
@@ -222,9 +248,7 @@ proctype worker(byte i) {
 	:: mine == 0 && empty ->
 		if :: stop -> break :: else fi;       /* pool/serve.go next: the pool wants no more */
 		wait();
-#ifdef BATCHES
-		more = false;
-#endif
+		owes = true;
 		found = false
 	od;
 over:	skip
@@ -291,9 +315,6 @@ active proctype parent() {
 	byte i = WORKERS; /* it is none of them */
 	bool works;
 	do
-#if defined(BATCHES) && !defined(NO_CHECK)
-	:: timeout -> rehintAll(); wakeAll()          /* pool/check.go check: four times a second, whatever has happened */
-#endif
 	:: published < HINTS -> enqueue()
 	:: atomic { dead[0] -> dead[0] = false } exited(0)
 	:: atomic { dead[1] -> dead[1] = false } exited(1)
