@@ -2,7 +2,7 @@
 //
 // It finds them through /proc, reads what they say of themselves in their memory, and neither stops nor slows anything.
 //
-//	go install github.com/shmkit/shmkit/cmd/shmctl@latest
+//	CGO_ENABLED=0 go install github.com/shmkit/shmkit/cmd/shmctl@latest
 //	shmctl ls
 package main
 
