@@ -118,9 +118,8 @@ func TestInquiriesWithoutAnswer(t *testing.T) {
 	p := start(t, Options{Workers: 2})
 	o := operate(t, p)
 	stopped, dies := someWorker(t, p, 0), someWorker(t, p, 1)
-	require.NoError(t, syscall.Kill(stopped.Pid, syscall.SIGSTOP))
 	defer syscall.Kill(stopped.Pid, syscall.SIGCONT) // or Close waits for it
-	eventually(t, "it is stopped", func() bool { st, err := sys.StatusOf(stopped.Pid); return err == nil && st.Stopped })
+	suspend(t, stopped.Pid)
 	_, err := o.Stacks(t.Context(), stopped)
 	require.ErrorIs(t, err, ErrNoAnswer)
 	require.ErrorContains(t, err, "kill -CONT")

@@ -455,7 +455,7 @@ func TestStoppedParent(t *testing.T) {
 	parent := launch(t, "quiet parent")
 	parent.hear(t, "idle")
 	o := operateOn(t, parent.pid)
-	require.NoError(t, syscall.Kill(parent.pid, syscall.SIGSTOP))
+	suspend(t, parent.pid)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	incarnation := uint32(o.mem.told.Desks[0].Incarnation.Load())

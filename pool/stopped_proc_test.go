@@ -93,6 +93,12 @@ func TestParentStopped(t *testing.T) {
 	}
 }
 
+// suspend stops a process. When it returns, all of its threads stand: the signal comes back before that.
+func suspend(t *testing.T, pid int) {
+	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	eventually(t, "it stands", func() bool { return isStopped(t, pid) })
+}
+
 // isStopped reports whether all threads of a process are stopped by a signal.
 func isStopped(t *testing.T, pid int) bool {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
